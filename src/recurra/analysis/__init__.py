@@ -1,0 +1,1 @@
+"""Instruments: what a trained network does inside. One file an instrument."""

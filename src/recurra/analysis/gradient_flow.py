@@ -1,0 +1,145 @@
+"""Gradient through time: how much of the gradient reaches how far back."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells.base import Cell
+from recurra.cells.state import map_state, state_tensors
+from recurra.errors import UsageError
+from recurra.nn.layer import Layer
+from recurra.nn.stack import run_stack
+from recurra.types import State
+from recurra.unroll import check_lengths, unroll
+
+
+def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 200, seed: int = 0) -> dict[str, Any]:
+    """Measure how the gradient through the last layer shrinks or grows from a sequence's last step backwards.
+
+    Equations:
+        norm(k) = mean over sequences of ||dL/dh_{t-k}|| / ||dL/dh_t||,  L = v . h_t,  t the sequence's last step,
+        v one random direction of length 1. dL/dh_s is the whole effect of the last layer's hidden output at step s on
+        L, through all steps in between: it is taken by adding a zero to h_s and differentiating by that zero. A lag
+        counts the sequences that are long enough for it. The layers below give their outputs and are left as they are.
+
+    Args:
+        layer: a recurrent layer; of a bidirectional one, the forward direction is measured.
+        x: sequences.
+        lengths: the steps of each sequence; all of x when absent. Sequences of length 0 are left out.
+        max_lag: the largest number of steps back.
+        seed: of v.
+
+    Shapes:
+        x (time, batch, features), also where the layer has batch_first; lengths (batch,).
+
+    Returns:
+        a dictionary: `lags` [0, 1, ...], `norm` (one number a lag, 1 at lag 0), `half_lag` (the first lag at which norm
+        is at most 1/2, or None) and `text` (one plain sentence). Computed in float64, and cut where it overflows.
+
+    Raises:
+        UsageError: there is no step at all, or the cell's output is no part of its state.
+
+    Reference:
+        S. Hochreiter. Untersuchungen zu dynamischen neuronalen Netzen. Diploma thesis, TU Munich (1991).
+
+    Example:
+        >>> from recurra.nn import Recurrent
+        >>> layer = Recurrent("indrnn", 1, 1)
+        >>> with torch.no_grad():
+        ...     _ = layer.cells[0].weight_hh.fill_(0.5), layer.cells[0].weight_ih.fill_(1.0)
+        >>> found = gradient_flow(layer, torch.ones(4, 1, 1))
+        >>> found["norm"], found["text"]
+        ([1.0, 0.5, 0.25, 0.125], 'Half of the gradient is gone after 1 step.')
+    """
+    steps, batch = x.shape[:2]
+    given = torch.full((batch,), steps) if lengths is None else check_lengths(lengths, x, where="gradient_flow")
+    if steps == 0 or batch == 0 or int(given.max()) == 0:
+        raise UsageError("x holds no step", where="gradient_flow", need="at least one sequence with at least one step")
+    with torch.no_grad():
+        cells = layer.stack_cells()
+        below = cells[: -layer.directions]
+        if below:
+            x, _ = run_stack(below, x, directions=layer.directions, lengths=given, backend=layer.backend)
+        cell = _Pushed(_in_float64(cells[-layer.directions]))
+    x, given = x.detach().cpu().double(), given.cpu()
+    kept = given > 0
+    x, given = x[:, kept], given[kept]
+
+    push = torch.zeros(steps, x.shape[1], cell.output_size, dtype=torch.float64, requires_grad=True)
+    direction = torch.randn(cell.output_size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    direction = direction / direction.norm()
+    with torch.enable_grad():
+        y, _ = unroll(cell, torch.cat([x, push], dim=-1), lengths=given)
+        last = y[given - 1, torch.arange(x.shape[1])]
+        (gradient,) = torch.autograd.grad((last @ direction).sum(), push)
+
+    size = gradient.norm(dim=-1)
+    norm: list[float] = []
+    for lag in range(min(max_lag, int(given.max()) - 1) + 1):
+        long_enough = given > lag
+        mean = float(size[(given - 1 - lag)[long_enough], long_enough.nonzero().squeeze(1)].mean())
+        if not math.isfinite(mean):
+            break
+        norm.append(mean / norm[0] if norm else mean)
+        if lag == 0:
+            norm[0] = 1.0
+    half_lag = next((lag for lag, value in enumerate(norm) if value <= 0.5), None)
+    return {"lags": list(range(len(norm))), "norm": norm, "half_lag": half_lag, "text": _sentence(norm, half_lag)}
+
+
+def _sentence(norm: list[float], half_lag: int | None) -> str:
+    far = len(norm) - 1
+    if far == 0:
+        return "The sequences have one step each, so that no gradient goes through time."
+    top = max(range(len(norm)), key=norm.__getitem__)
+    if norm[top] > 10:
+        return f"The gradient grows: {top} {_steps(top)} back it is {norm[top]:.3g} times as large as at the last step."
+    if half_lag is not None:
+        return f"Half of the gradient is gone after {half_lag} {_steps(half_lag)}."
+    return f"More than half of the gradient is still there after {far} {_steps(far)}."
+
+
+def _steps(count: int) -> str:
+    return "step" if count == 1 else "steps"
+
+
+class _Pushed(Cell):
+    """A cell whose hidden output may be pushed: what follows the input's features in x is added to it."""
+
+    def __init__(self, inner: Cell):
+        super().__init__(inner.input_size + inner.output_size, inner.hidden_size, inner.output_size)
+        self.inner = inner
+
+    def initial_state(self, batch_size: int, *, dtype: Any = None, device: Any = None) -> State:
+        return self.inner.initial_state(batch_size, dtype=dtype, device=device)
+
+    def project(self, x: Tensor) -> Tensor:
+        features = self.inner.input_size
+        return torch.cat([self.inner.project(x[..., :features]), x[..., features:]], dim=-1)
+
+    def advance(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        y, after = self.inner.advance(projected[..., : -self.output_size], state)
+        if not any(part is y for part in state_tensors(after)):
+            raise UsageError(
+                f"the output of {type(self.inner).__name__} is no part of its state",
+                where="gradient_flow",
+                need="a cell that hands its output on to its next step",
+            )
+        pushed = y + projected[..., -self.output_size :]
+        return pushed, map_state(lambda part: pushed if part is y else part, after)
+
+
+def _in_float64(cell: Cell) -> Cell:
+    """A copy on the processor in float64: float32 would lose gradients that have shrunk below 1e-38 of the first."""
+    cell = copy.deepcopy(cell)
+    for part in cell.modules():
+        for tensors in (part._parameters, part._buffers):
+            for name, value in tensors.items():
+                if value is not None and value.is_floating_point():
+                    tensors[name] = value.detach().cpu().double()  # type: ignore[assignment]
+    return cell

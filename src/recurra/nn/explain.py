@@ -1,0 +1,57 @@
+"""Which path runs, and why."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from recurra.cells.base import Cell
+from recurra.nn.kernels import kernel_missing
+from recurra.nn.layer import Layer
+
+
+def explain(module: nn.Module) -> str:
+    """Say for each recurrent layer in a module which path computes it, and where it is not the fast one, why.
+
+    Args:
+        module: a layer of `recurra.nn`, a cell, or any module that holds some.
+
+    Returns:
+        lines of text, a headline for each layer found and one line for each of its cells.
+
+    Example:
+        >>> from recurra.nn import Recurrent
+        >>> print(explain(Recurrent("indrnn", 3, 4)))
+        Recurrent: indrnn, 1 layer, 3 inputs, 4 hidden units
+          layer 0, forward: reference loop, because no kernel computes IndRNN
+    """
+    lines: list[str] = []
+    inside: set[int] = set()
+    for name, part in module.named_modules():
+        label = f"{name} ({type(part).__name__})" if name else type(part).__name__
+        if isinstance(part, Layer):
+            inside.update(id(cell) for cell in part.stack_cells())
+            lines += _layer_lines(part, label)
+        elif isinstance(part, Cell) and id(part) not in inside:
+            lines.append(f"{label}: a single step in plain tensor operations (the reference)")
+            inside.update(id(cell) for cell in part.modules())
+    return "\n".join(lines) if lines else f"{type(module).__name__} holds no recurrent layer."
+
+
+def _layer_lines(layer: Layer, label: str) -> list[str]:
+    cells = layer.stack_cells()
+    kind = getattr(layer, "cell", type(cells[0]).__name__)
+    layers = f"{layer.num_layers} layer" + ("s" if layer.num_layers > 1 else "")
+    both = ", both directions" if layer.bidirectional else ""
+    lines = [f"{label}: {kind}, {layers}{both}, {layer.input_size} inputs, {layer.hidden_size} hidden units"]
+    fast = False
+    for index, cell in enumerate(cells):
+        direction = "reverse" if index % layer.directions else "forward"
+        missing = "backend='reference' was asked for" if layer.backend == "reference" else kernel_missing(cell)
+        path = "torch.nn's kernel, with lengths too" if missing is None else f"reference loop, because {missing}"
+        fast = fast or missing is None
+        lines.append(f"  layer {index // layer.directions}, {direction}: {path}")
+    if fast:
+        lines.append(
+            "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms"
+        )
+    return lines

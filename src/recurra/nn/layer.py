@@ -1,0 +1,196 @@
+"""What all recurrent layers share: argument checks, layouts (batch first, unbatched, packed) and streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from recurra.cells.base import Cell, check_input, check_number_format, check_size
+from recurra.errors import UsageError
+from recurra.nn.stack import run_stack
+from recurra.nn.state_forms import StateForm
+from recurra.types import State
+from recurra.unroll import check_flags, check_lengths, in_transform
+
+
+class Layer(nn.Module):
+    """Abstract base of the recurrent layers: cells stacked in layers, in one or both directions.
+
+    A layer defines `stack_cells`, and gives the form in which its callers hold the state.
+
+    Attributes:
+        backend: "auto" runs torch.nn's kernels where they compute the same; "reference" runs the plain loop always.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        form: StateForm,
+    ):
+        super().__init__()
+        where = type(self).__name__
+        self.input_size = check_size(input_size, "input_size", where)
+        self.hidden_size = check_size(hidden_size, "hidden_size", where)
+        self.num_layers = check_size(num_layers, "num_layers", where)
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
+            raise UsageError(f"dropout is {dropout!r}", where=where, need="a number from 0 to 1, the share dropped")
+        self.batch_first, self.dropout, self.bidirectional = bool(batch_first), float(dropout), bool(bidirectional)
+        self.backend, self._form = "auto", form
+
+    @property
+    def directions(self) -> int:
+        """2 where bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def stack_cells(self) -> Sequence[Cell]:
+        """The cells, layer by layer, the forward direction before the reverse one."""
+        raise NotImplementedError
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output: those of both directions together."""
+        return self.directions * self.stack_cells()[-1].output_size
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The weights, one list a layer and direction."""
+        return [list(cell.parameters()) for cell in self.stack_cells()]
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as at the start."""
+        for cell in self.stack_cells():
+            cell.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """Does nothing; it is here because code written for torch.nn calls it."""
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, batch_first={self.batch_first}, "
+            f"dropout={self.dropout}, bidirectional={self.bidirectional}"
+        )
+
+    def run(self, x: Any, state: Any, lengths: Any, mask: Tensor | None, reset: Tensor | None) -> tuple[Any, Any]:
+        """The body of every layer's `forward`: any layout in, the same layout out."""
+        if isinstance(x, PackedSequence):
+            return self._run_packed(x, state, lengths, mask, reset)
+        where = type(self).__name__
+        batched = not (isinstance(x, Tensor) and x.dim() == 2)
+        names = ("batch", "time") if self.batch_first else ("time", "batch")
+        check_input(x, names if batched else ("time",), self.input_size, where=where)
+        check_number_format(x, self, where=where)
+        if not batched:
+            x, mask, reset = (None if part is None else part.unsqueeze(1) for part in (x, mask, reset))
+            lengths = None if lengths is None else torch.as_tensor(lengths).reshape(-1)
+        elif self.batch_first:
+            x = x.transpose(0, 1)
+            mask, reset = (None if part is None else part.transpose(0, 1) for part in (mask, reset))
+        y, final = self.run_time_first(x, state, lengths, mask, reset, batched)
+        if not batched:
+            y = y.squeeze(1)
+        elif self.batch_first:
+            y = y.transpose(0, 1)
+        return y, self._form.leave(final, batched)
+
+    def run_time_first(
+        self,
+        x: Tensor,
+        state: Any = None,
+        lengths: Any = None,
+        mask: Tensor | None = None,
+        reset: Tensor | None = None,
+        batched: bool = True,
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """x (time, batch, features), whatever `batch_first` says, to the output and one state a cell."""
+        where, cells = type(self).__name__, self.stack_cells()
+        mask = None if mask is None else check_flags(mask, x, "mask", where=where)
+        reset = None if reset is None else check_flags(reset, x, "reset", where=where)
+        if lengths is not None:
+            lengths = check_lengths(lengths, x, where=where)
+            if not in_transform() and bool((lengths == x.shape[0]).all()):
+                lengths = None
+        return run_stack(
+            cells,
+            x,
+            None if state is None else self._form.enter(state, cells, x.shape[1], batched, where),
+            directions=self.directions,
+            lengths=lengths,
+            mask=mask,
+            reset=reset,
+            dropout=self.dropout if self.training else 0.0,
+            backend=self.backend,
+            where=where,
+        )
+
+    def _run_packed(self, packed: PackedSequence, state: Any, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
+        where = type(self).__name__
+        if lengths is not None or mask is not None or reset is not None:
+            raise UsageError(
+                "lengths, mask or reset came with a PackedSequence",
+                where=where,
+                need="a padded tensor for these, as a PackedSequence has lengths of its own",
+                cure="torch.nn.utils.rnn.pad_packed_sequence",
+            )
+        check_input(packed.data, ("steps",), self.input_size, where=where, name="x.data")
+        x, lengths = pad_packed_sequence(packed)
+        y, final = self.run_time_first(x, state, lengths)
+        if packed.sorted_indices is not None:
+            y, lengths = y.index_select(1, packed.sorted_indices), lengths[packed.sorted_indices.cpu()]
+        # Packed data are the valid steps, time by time, of the sequences from the longest to the shortest.
+        valid = torch.arange(y.shape[0]).unsqueeze(1) < lengths
+        packed_y = PackedSequence(
+            y[valid.to(y.device)], packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
+        )
+        return packed_y, self._form.leave(final, True)
+
+    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One time step of a stream: `(y, state)`; pass the state back in with the next step.
+
+        Step by step this gives what the whole sequence gives at once (without dropout, which is drawn anew each step).
+
+        Args:
+            x: (batch, input_size), whatever `batch_first` says.
+            state: what the last step or a call over a sequence gave; the initial state when absent.
+
+        Raises:
+            UsageError: the layer is bidirectional.
+            ShapeError: x or the state does not fit.
+
+        Example:
+            >>> from recurra.nn import Recurrent
+            >>> layer, state = Recurrent("gru", 3, 4), None
+            >>> for x in torch.zeros(5, 1, 3):
+            ...     y, state = layer.step(x, state)
+            >>> y.shape
+            torch.Size([1, 4])
+        """
+        where = f"{type(self).__name__}.step"
+        if self.bidirectional:
+            raise UsageError(
+                "the layer is bidirectional",
+                where=where,
+                need="one direction, since the reverse direction begins at the end of a sequence",
+                cure="build with bidirectional=False, or give whole sequences",
+            )
+        check_input(x, ("batch",), self.input_size, where=where)
+        check_number_format(x, self, where=where)
+        cells, finals = self.stack_cells(), []
+        states = [None] * len(cells) if state is None else self._form.enter(state, cells, x.shape[0], True, where)
+        for index, (cell, start) in enumerate(zip(cells, states, strict=True)):
+            if index and self.dropout and self.training:
+                x = F.dropout(x, self.dropout)
+            if start is None:
+                start = cell.initial_state(x.shape[0], dtype=x.dtype, device=x.device)
+            x, final = cell(x, start)
+            finals.append(final)
+        return x, self._form.leave(finals, True)
