@@ -1,0 +1,1 @@
+"""Training: the loop, its parts, and the folders that it leaves behind."""
