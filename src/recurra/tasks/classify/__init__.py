@@ -1,0 +1,1 @@
+"""Assigning whole sequences to classes, with calibrated probabilities."""
