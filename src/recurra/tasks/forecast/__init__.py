@@ -1,0 +1,1 @@
+"""Forecasting one or many series, with quantiles."""

@@ -1,0 +1,458 @@
+"""The forecasting task: from a table to a trained, calibrated and judged forecaster, and back from its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from recurra.analysis.gradient_flow import gradient_flow
+from recurra.analysis.hidden_states import hidden_states
+from recurra.data.arrays import from_arrays
+from recurra.data.card import DataCard
+from recurra.data.forecast_checks import require_future
+from recurra.data.forecast_table import learn_schema, read_series
+from recurra.data.season import find_seasons
+from recurra.data.series_set import ForecastSchema, SeriesSet
+from recurra.data.source import Table, read_source
+from recurra.errors import DataError, UsageError
+from recurra.nn.explain import explain
+from recurra.settings import SECTIONS
+from recurra.tasks.forecast import baselines, conformal, decode, defaults, judge, verdict
+from recurra.tasks.forecast.card import model_card
+from recurra.tasks.forecast.network import ForecastNetwork, NetworkShape
+from recurra.tasks.forecast.panel import Panel, Scaler, make_panel, split_columns
+from recurra.tasks.forecast.problem import ForecastProblem, actuals
+from recurra.tasks.forecast.windows import Origins, Plan, Split, cut, split_by_time
+from recurra.types import Judgement, Log
+
+RECURSIVE_LEVELS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98)
+"""Quantiles a recursive network learns, from which each step's value is drawn."""
+
+
+class ForecastTask:
+    """Drives data, network, calibration and judgement; see `recurra.estimators.Forecaster`."""
+
+    name = "forecast"
+    data_card: DataCard
+    plan: dict[str, Any]
+
+    def __init__(self, settings: dict[str, Any]):
+        self.settings = settings
+        self.factors: list[list[list[float]]] | None = None
+        self.offsets: dict[str, np.ndarray] | None = None
+        levels = tuple(sorted({*settings["model"].quantiles, 0.5}))
+        self.levels = levels
+
+    # -- data ---------------------------------------------------------------------------------------------------
+
+    def fit_data(self, source: Any, log: Log) -> None:
+        """Read and check the table, learn how to treat it, split it by time, and say so."""
+        data = self.settings["data"]
+        if data.horizon is None:
+            raise UsageError(
+                "the horizon is missing",
+                where="horizon",
+                need="the number of steps to forecast",
+                cure="give --horizon 14, say",
+            )
+        if self.settings["model"].bidirectional:
+            raise UsageError(
+                "a forecaster reads the past only",
+                where="bidirectional",
+                need="false or auto",
+                cure="leave bidirectional away",
+            )
+        table = _table(source)
+        self.schema = learn_schema(table, data)
+        if self.settings["model"].decode == "recursive" and self.schema.covariates:
+            raise UsageError(
+                f"a recursive forecast needs {', '.join(self.schema.covariates)}, which is not known ahead",
+                where="decode",
+                need="direct, or only columns known ahead",
+                cure="leave decode at direct, or name the columns with --known",
+            )
+        series, self.data_card = read_series(table, self.schema, data, fitting=True)
+        self._split(series, data.horizon)
+        log("data", **self.data_card.event(), split=self._split_facts())
+        for note in self.data_card.notes + self._notes:
+            log("note", text=note)
+
+    def _split(self, series: SeriesSet, horizon: int) -> None:
+        data = self.settings["data"]
+        rows = series.history.astype(np.int64)
+        windows = self.windows = data.windows or _windows(rows, horizon)
+        least = max(3, min(horizon, int(np.median(rows)) // 2))
+        split = split_by_time(rows, horizon, test_windows=windows, valid_windows=windows, least=least)
+        if not len(split.test):
+            raise DataError(
+                f"the longest series has {int(rows.max())} steps, too few to hold {horizon} back for the test",
+                where=self.data_card.name,
+                need=f"at least {horizon + 3} steps in some series",
+                cure=f"give more history, or a --horizon below {max(1, int(rows.max()) - 3)}",
+            )
+        if not len(split.valid):
+            # Better to judge less than to train blind: the test windows stay, training loses its last horizon.
+            split = dataclasses.replace(split, valid=_inside(split.train_end, horizon))
+        self.split: Split = split
+        self._learn_scalers(series, horizon)
+        self.panel: Panel = make_panel(series, self.schema, horizon, self.scalers)
+        self._notes: list[str] = []
+        if data.season is not None:
+            seasons = list(data.season)
+        else:
+            seasons = self._find_seasons()
+        self.seasons = defaults.usable_seasons(seasons, split.train_end)
+        if self.seasons:
+            found = "given" if data.season is not None else "found in the data"
+            self._notes.append(f"season of {_and(self.seasons)} steps, {found}")
+        else:
+            self._notes.append("no season found")
+        # The scale of errors is the shortest season's, which every series has most often.
+        self.season = self.seasons[0] if self.seasons else 1
+
+    def _find_seasons(self) -> list[int]:
+        """Season lengths from the training parts alone, of the first target."""
+        panel, ends = self.panel, self.split.train_end
+        value = np.where(panel.seen[:, 0].numpy(), panel.value[:, 0].numpy(), np.nan)
+        parts = [value[s : s + n] for s, n in zip(panel.start.tolist(), ends.tolist(), strict=True)]
+        offsets = np.concatenate([[0], np.cumsum(ends)])
+        return find_seasons(np.concatenate(parts), offsets, self.schema.frequency if self.schema.calendar else None)
+
+    def _learn_scalers(self, series: SeriesSet, horizon: int) -> None:
+        """Means and deviations of the covariates, from rows of the training part alone."""
+        within = np.arange(series.rows) - np.repeat(series.offsets[:-1], series.lengths)
+        train = within < np.repeat(self.split.train_end, series.lengths)
+        self.scalers = {}
+        for role, array, names in (
+            ("past", series.past[train], self.schema.covariates),
+            ("known", series.known[train], self.schema.known),
+            ("static", series.static, self.schema.static),
+        ):
+            self.scalers[role] = Scaler.learn(array[:, split_columns(names, self.schema.levels)[0]])
+
+    def _split_facts(self) -> dict[str, Any]:
+        split, horizon = self.split, self.settings["data"].horizon
+        parts: dict[str, Any] = {
+            "train": {"sequences": int((split.train_end > 0).sum()), "rows": int(split.train_end.sum())}
+        }
+        for name, part in (("valid", split.valid), ("test", split.test)):
+            parts[name] = {"sequences": len(np.unique(part.series)), "rows": len(part) * horizon}
+        for name, facts in parts.items():
+            facts["text"] = f"{facts['rows']} rows of {facts['sequences']} series" + (
+                "" if name == "train" else f", {horizon} steps after each origin, later than all before it"
+            )
+        return parts
+
+    # -- network ------------------------------------------------------------------------------------------------
+
+    def build(self) -> ForecastProblem:
+        """The seeded network and its training problem."""
+        data, model, train = (self.settings[key] for key in ("data", "model", "train"))
+        chosen = defaults.choose(
+            model, train, horizon=data.horizon, seasons=self.seasons, train_rows=self.split.train_end
+        )
+        recursive = model.decode == "recursive"
+        panel = self.panel
+        self.shape = NetworkShape(
+            cell=chosen.cell,
+            layers=chosen.layers,
+            hidden_size=chosen.hidden_size,
+            dropout=chosen.dropout,
+            targets=panel.targets,
+            horizon=1 if recursive else data.horizon,
+            context=chosen.context,
+            seasons=self.seasons,
+            levels=RECURSIVE_LEVELS if recursive else self.levels,
+            past=panel.past.shape[1],
+            known=panel.known.shape[1],
+            clock=panel.clock.shape[1],
+            gap=panel.gap.shape[1],
+            static=panel.static.shape[1],
+            past_levels=self._level_counts(self.schema.covariates),
+            known_levels=self._level_counts(self.schema.known),
+            static_levels=self._level_counts(self.schema.static),
+        )
+        torch.manual_seed(train.seed)
+        network = ForecastNetwork(self.shape)
+        self.plan = {
+            "epochs": chosen.epochs,
+            "learning_rate": chosen.learning_rate,
+            "patience": chosen.patience,
+            "batch_size": chosen.batch_size,
+        }
+        self.scales = judge.series_scales(panel, self.split.train_end, self.season)
+        split = self.split
+        if recursive:
+            split = dataclasses.replace(split, valid=_each_step(split.valid, data.horizon))
+        return ForecastProblem(
+            network,
+            panel,
+            split,
+            self.scales,
+            seed=train.seed,
+            steps_an_epoch=defaults.STEPS_AN_EPOCH,
+            batch_size=chosen.batch_size,
+            span=chosen.span,
+            forks=chosen.forks,
+            where=self.data_card.name,
+        )
+
+    def _level_counts(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(len(self.schema.levels[name]) for name in names if name in self.schema.levels)
+
+    def describe(self) -> dict[str, Any]:
+        """Facts on the network for the log and the report."""
+        network = ForecastNetwork(self.shape)
+        return {
+            "cell": self.shape.cell,
+            "layers": self.shape.layers,
+            "hidden_size": self.shape.hidden_size,
+            "bidirectional": False,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "context": self.shape.context,
+            "season": list(self.seasons) or None,
+            "windows": self.windows,
+            "dropout": self.shape.dropout,
+            "decode": self.settings["model"].decode,
+            "path": explain(network.encoder),
+        }
+
+    # -- judgement ----------------------------------------------------------------------------------------------
+
+    def quantiles(
+        self, network: ForecastNetwork, panel: Panel, origins: Origins, batch_size: int | None = None
+    ) -> np.ndarray:
+        """The network's quantiles at the levels asked for, before calibration."""
+        settings = self.settings
+        return decode.forecast(
+            network,
+            panel,
+            origins,
+            horizon=settings["data"].horizon,
+            batch_size=batch_size,
+            seed=settings["train"].seed,
+            levels=self.levels,
+        )
+
+    def calibrated(self, quantiles: np.ndarray) -> np.ndarray:
+        """Quantiles `(windows, horizon, targets, levels)` after the conformal correction, where one was learned."""
+        if self.factors is None:
+            return quantiles
+        levels = np.asarray(self.levels)
+        each = [conformal.apply_factors(quantiles[:, :, j], levels, factors) for j, factors in enumerate(self.factors)]
+        return np.stack(each, 2)
+
+    def judge(self, network: nn.Module) -> Judgement:
+        """Calibrate on the validation windows, then measure on the test windows, beside the baselines."""
+        assert isinstance(network, ForecastNetwork)
+        levels, horizon = np.asarray(self.levels), self.settings["data"].horizon
+        valid = self.split.valid
+        raw = self.quantiles(network, self.panel, valid)
+        truth, _ = actuals(self.panel, valid, horizon)
+        if self.settings["model"].calibrate:
+            self.factors = [
+                conformal.fit_factors(truth[..., j], raw[:, :, j], levels) for j in range(self.panel.targets)
+            ]
+        held = judge.hold(self.panel, valid, raw, levels, self.season, None, self.season)
+        histories = [
+            self.panel.value.numpy()[self.panel.start[s] : self.panel.start[s] + o, 0]
+            for s, o in zip(valid.series, valid.origin, strict=True)
+        ]
+        if self.seasons:
+            few = held.actual[: len(valid)], held.scale[: len(valid)]
+            self.naive_season = baselines.best_season(histories, *few, self.seasons)
+        else:
+            self.naive_season = 1
+        held = judge.hold(self.panel, valid, raw, levels, self.naive_season, None, self.season)
+        self.offsets = judge.learn_offsets(held)
+        return self._judge_origins(network, self.panel, self.split.test)
+
+    def _judge_origins(self, network: ForecastNetwork, panel: Panel, origins: Origins) -> Judgement:
+        levels = np.asarray(self.levels)
+        before = self.quantiles(network, panel, origins)
+        held = judge.hold(panel, origins, self.calibrated(before), levels, self.naive_season, self.offsets, self.season)
+        facts = {
+            "examples": {"items": judge.examples(held, panel, self.schema)},
+            "horizon_error": _horizon_error(held),
+        }
+        if len(levels) > 1:
+            facts["coverage"] = _coverage(held, judge.stack(before))
+        predictions = judge.predictions_frame(held, panel, self.schema)
+        return verdict.judgement(
+            held, cell=self.shape.cell, season=self.naive_season, facts=facts, predictions=predictions
+        )
+
+    def instruments(self, network: nn.Module) -> dict[str, dict[str, Any]]:
+        """How far back the gradient reaches, and what the hidden units do, on validation windows."""
+        assert isinstance(network, ForecastNetwork)
+        chosen = self.split.valid.part(np.unique(np.linspace(0, len(self.split.valid) - 1, 6).astype(int)))
+        steps = self.shape.context
+        plan = Plan(chosen.series, chosen.origin, np.array([steps]))
+        network.eval()
+        batch = cut(self.panel, plan, lags=self.shape.lags, steps=steps, horizon=self.shape.horizon)
+        device = next(network.parameters()).device
+        with torch.no_grad():
+            inputs, _, _ = network.inputs(batch.to(device))
+        lengths = torch.full((inputs.shape[1],), steps)
+        names = [self.panel.names[s] for s in chosen.series]
+        return {
+            "gradient_flow": gradient_flow(network.encoder, inputs, lengths, max_lag=min(200, steps - 1)),
+            "hidden_states": hidden_states(network.encoder, inputs, lengths, names),
+        }
+
+    # -- use ----------------------------------------------------------------------------------------------------
+
+    def read(self, source: Any) -> tuple[SeriesSet, DataCard]:
+        """A new table, treated as the training table was."""
+        return read_series(_table(source), self.schema, self.settings["data"], fitting=False)
+
+    def predict(self, network: nn.Module, source: Any, batch_size: int | None = None) -> pl.DataFrame:
+        """Forecasts of the horizon after each series' last observed row."""
+        assert isinstance(network, ForecastNetwork)
+        horizon = self.settings["data"].horizon
+        series, card = self.read(source)
+        require_future(series, self.schema, horizon, card.name)
+        panel = make_panel(series, self.schema, horizon, self.scalers)
+        origins = Origins(np.arange(panel.series), panel.known_rows.numpy())
+        made = judge.stack(self.calibrated(self.quantiles(network, panel, origins, batch_size)))
+        rows = (panel.start.numpy() + panel.known_rows.numpy())[:, None] + np.arange(horizon)
+        d = panel.targets
+        frame = judge.key_columns(panel, self.schema, np.tile(np.repeat(origins.series, horizon), d))
+        columns: dict[str, Any] = {
+            judge.time_name(self.schema): judge.time_column(panel, self.schema, np.tile(rows.ravel(), d))
+        }
+        if d > 1:
+            columns["target"] = np.repeat(list(self.schema.target), panel.series * horizon)
+        columns["step"] = np.tile(np.arange(1, horizon + 1), panel.series * d)
+        columns |= judge.forecast_columns(made.reshape(-1, len(self.levels)), np.asarray(self.levels))
+        return frame.with_columns(**columns)
+
+    def evaluate(self, network: nn.Module, source: Any) -> Judgement:
+        """Forecast the last horizon of each series of a new table and compare with what the table says."""
+        return self.backtest(network, source, 1)
+
+    def backtest(self, network: nn.Module, source: Any, windows: int) -> Judgement:
+        """Rolling origins, a horizon apart, up to the end of each series; the network is not refitted."""
+        assert isinstance(network, ForecastNetwork)
+        horizon = self.settings["data"].horizon
+        series, card = self.read(source)
+        panel = make_panel(series, self.schema, horizon, self.scalers)
+        rows = panel.known_rows.numpy()
+        split = split_by_time(rows, horizon, test_windows=windows, valid_windows=0, least=2)
+        if not len(split.test):
+            raise DataError(
+                f"no series is long enough: the longest has {int(rows.max())} steps",
+                where=card.name,
+                need=f"at least {horizon + 2} steps, the last {horizon} to compare with",
+                cure="give tables that hold the history and the steps to compare with",
+            )
+        return self._judge_origins(network, panel, split.test)
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        return self.shape.to_dict()
+
+    def preprocess(self) -> dict[str, Any]:
+        return {
+            "schema": self.schema.to_dict(),
+            "scalers": {role: dataclasses.asdict(scaler) for role, scaler in self.scalers.items()},
+            "seasons": list(self.seasons),
+            "season": self.season,
+            "naive_season": self.naive_season,
+            "factors": self.factors,
+            "baseline_offsets": {name: o.tolist() for name, o in (self.offsets or {}).items()},
+        }
+
+    @classmethod
+    def restore(
+        cls, config: dict[str, Any], preprocess: dict[str, Any], tensors: dict[str, Tensor], settings: dict[str, Any]
+    ) -> tuple[ForecastTask, ForecastNetwork]:
+        """The task and its network as they were saved."""
+        task = cls({key: settings[key] for key in SECTIONS["forecast"]})
+        task.shape = NetworkShape.from_dict(config)
+        task.schema = ForecastSchema.from_dict(preprocess["schema"])
+        task.scalers = {role: Scaler(**facts) for role, facts in preprocess["scalers"].items()}
+        task.seasons = tuple(preprocess["seasons"])
+        task.season, task.naive_season = preprocess["season"], preprocess["naive_season"]
+        task.factors = preprocess["factors"]
+        task.offsets = {name: np.asarray(o) for name, o in preprocess["baseline_offsets"].items()}
+        network = ForecastNetwork(task.shape)
+        network.load_state_dict(tensors)
+        network.eval()
+        return task, network
+
+    def card(self, judgement: Judgement | None) -> str:
+        """The model card, in Markdown."""
+        return model_card(self, judgement)
+
+
+def _table(source: Any) -> Table:
+    if isinstance(source, Table):
+        return source
+    return from_arrays(source) if isinstance(source, list | tuple | np.ndarray) else read_source(source)
+
+
+def _windows(rows: np.ndarray, horizon: int) -> int:
+    """Test windows a series: about twenty in all where few series are given, within a fifth of the usual length."""
+    room = int(0.2 * np.median(rows) / horizon)
+    return int(np.clip(np.ceil(20 / len(rows)), 1, max(1, min(room, 10))))
+
+
+def _inside(train_end: np.ndarray, horizon: int) -> Origins:
+    """Validation origins inside the training part, for series too short to spare any."""
+    usable = np.flatnonzero(train_end >= 2)
+    return Origins(usable, np.maximum(1, train_end[usable] - horizon))
+
+
+def _each_step(origins: Origins, horizon: int) -> Origins:
+    """An origin for each step of each window, for validating one-step forecasts."""
+    return Origins(np.repeat(origins.series, horizon), (origins.origin[:, None] + np.arange(horizon)).ravel())
+
+
+def _horizon_error(held: judge.Held) -> dict[str, Any]:
+    scale = np.where(held.scale > 0, held.scale, np.nan)[:, None]
+
+    def by_step(quantiles: np.ndarray) -> list[float | None]:
+        error = np.abs(held.actual - held.point(quantiles)) / scale
+        seen = np.isfinite(error)
+        total = np.where(seen, error, 0).sum(0)
+        return [float(t / n) if n else None for t, n in zip(total, seen.sum(0), strict=True)]
+
+    return {
+        "metric": "mase",
+        "horizon": list(range(1, held.rows.shape[1] + 1)),
+        "model": by_step(held.quantiles),
+        "baselines": {name: by_step(made) for name, made in held.baseline.items()},
+    }
+
+
+def _coverage(held: judge.Held, before: np.ndarray) -> dict[str, Any]:
+    def below(quantiles: np.ndarray) -> list[float]:
+        seen = np.isfinite(held.actual)
+        return [float((held.actual <= quantiles[..., i])[seen].mean()) for i in range(len(held.levels))]
+
+    seen = np.isfinite(held.actual)
+    inside = (held.actual >= held.quantiles[..., 0]) & (held.actual <= held.quantiles[..., -1])
+    count = seen.sum(0)
+    return {
+        "nominal": [float(q) for q in held.levels],
+        "observed": below(held.quantiles),
+        "before": below(before),
+        "by_horizon": {
+            "horizon": list(range(1, held.rows.shape[1] + 1)),
+            "observed": [
+                float((inside & seen)[:, k].sum() / count[k]) if count[k] else None for k in range(held.rows.shape[1])
+            ],
+        },
+    }
+
+
+def _and(numbers: tuple[int, ...]) -> str:
+    words = [str(n) for n in numbers]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
