@@ -59,7 +59,7 @@ def official(history: list[np.ndarray], actual: np.ndarray, forecast: np.ndarray
 
 def main() -> int:
     options = parser(__doc__ or "", seeds=1).parse_args()
-    threads()
+    threads(2)
     folder = find_data("m4", options.data, ORIGIN)
     history, actual = read(folder / "Hourly-train.csv"), np.stack(read(folder / "Hourly-test.csv"))
     naive = np.stack([np.tile(y[-SEASON:], HORIZON // SEASON) for y in history])

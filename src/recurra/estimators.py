@@ -10,13 +10,13 @@ import importlib
 import inspect
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from recurra import __version__
 from recurra.errors import FolderError, UsageError
 from recurra.options import build
 from recurra.settings import SECTIONS
@@ -24,8 +24,10 @@ from recurra.tasks.registry import TASKS
 from recurra.train.distributed import rank
 from recurra.train.loop import History, fit
 from recurra.train.model_folder import load_model, save_model
+from recurra.train.processor import choose_threads, processor
 from recurra.train.run_folder import RunFolder
 from recurra.types import Judgement
+from recurra.version import __version__
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 
@@ -134,7 +136,8 @@ class Estimator(BaseEstimator):
         )
         self._adopt(task, problem.learner, settings, history, run)
         if first:
-            self._conclude(log, time.monotonic() - started)
+            with self._processor():
+                self._conclude(log, time.monotonic() - started)
         return self
 
     def check(self, data: Any, y: Any = None) -> Any:
@@ -164,12 +167,14 @@ class Estimator(BaseEstimator):
     def predict(self, data: Any, *, batch_size: int | None = None) -> Any:
         """Predictions for a table of the same columns, as a polars DataFrame; independent of batch size and order."""
         self._need_fitted()
-        return self._task.predict(self.network_, data, batch_size=batch_size)
+        with self._processor():
+            return self._task.predict(self.network_, data, batch_size=batch_size)
 
     def evaluate(self, data: Any) -> Judgement:
         """Metrics of the model and its baselines on a table that holds the truth."""
         self._need_fitted()
-        return self._task.evaluate(self.network_, data)
+        with self._processor():
+            return self._task.evaluate(self.network_, data)
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder: config.json, weights.safetensors, preprocess.json, README.md. No pickle."""
@@ -193,6 +198,9 @@ class Estimator(BaseEstimator):
             for key, section in self.settings_.items()
             for field in dataclasses.fields(section)
         }
+
+    def _processor(self) -> AbstractContextManager[None]:
+        return processor(choose_threads(self.settings_["train"].threads, self.network_))
 
     def _need_fitted(self) -> None:
         if not hasattr(self, "network_"):
@@ -223,7 +231,8 @@ class Forecaster(Estimator):
     def backtest(self, data: Any, *, windows: int = 5) -> Judgement:
         """Rolling-origin evaluation without refitting: `windows` origins a series, a horizon apart, up to the end."""
         self._need_fitted()
-        return self._task.backtest(self.network_, data, windows)
+        with self._processor():
+            return self._task.backtest(self.network_, data, windows)
 
 
 @_from_settings

@@ -93,6 +93,7 @@ class TrainSettings:
         0.99, "decay of the running average of weights that is evaluated; 0 turns it off", low=0.0, high=0.99999
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
+    threads: int | None = option(None, "threads of the numerical kernels; one for a small network", low=1)
     precision: str = option("auto", "number format of the forward pass", choices=("auto", "float32", "bf16"))
     keep_every: float = option(30.0, "seconds between saved states", low=0.0, may_change=True)
 

@@ -180,3 +180,25 @@ def test_wrong_options_name_the_cure(options, words):
     with pytest.raises(UsageError) as error:
         recurra.Forecaster(**{**COLUMNS, **options}).fit(shop(days=60))
     assert all(word in str(error.value) for word in words)
+
+
+class _Stopped(Exception):
+    pass
+
+
+def test_a_run_that_stopped_and_went_on_is_the_run_that_never_stopped(tmp_path):
+    data, options = shop(days=120, stores=2), dict(COLUMNS, known="promo", epochs=2, hidden_size=4, keep_every=0.0)
+    whole = recurra.Forecaster(**options).fit(data, out=tmp_path / "whole")
+    seen = []
+
+    def stop(event, facts):
+        seen.append(event)
+        if seen.count("step") == 70:
+            raise _Stopped
+
+    with pytest.raises(_Stopped):
+        recurra.Forecaster(**options).fit(data, out=tmp_path / "cut", on_event=stop)
+    again = recurra.Forecaster(**options).fit(data, out=tmp_path / "cut", resume=True)
+    for name in ("model/weights.safetensors", "predictions.parquet"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert again.judgement_.metrics == whole.judgement_.metrics

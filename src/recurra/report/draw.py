@@ -7,9 +7,14 @@ stand in the headings and legends around them, where a browser has glyphs for ev
 
 from __future__ import annotations
 
+import atexit
 import io
 import math
+import os
 import re
+import shutil
+import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -71,6 +76,15 @@ _STYLE: dict[str, Any] = {
 }
 
 
+def _keep_matplotlib_to_itself() -> None:
+    """Give matplotlib's font list a folder that goes with the process: a report leaves nothing in the user's home."""
+    if "MPLCONFIGDIR" in os.environ or "matplotlib" in sys.modules:
+        return
+    folder = tempfile.mkdtemp(prefix="recurra-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["MPLCONFIGDIR"] = folder
+
+
 def svg(identity: str, label: str, draw: Callable[[Axes], None], *, height: int = 240, width: int = WIDTH) -> Html:
     """One set of axes as inline SVG.
 
@@ -80,6 +94,7 @@ def svg(identity: str, label: str, draw: Callable[[Axes], None], *, height: int 
         draw: draws on the axes.
         height, width: in the SVG's own units; fonts are 12 of them, and a phone shows about one unit a pixel.
     """
+    _keep_matplotlib_to_itself()
     import matplotlib.style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

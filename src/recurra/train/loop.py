@@ -14,12 +14,12 @@ from recurra.learn.rules.registry import make_rule
 from recurra.settings import TrainSettings
 from recurra.train import checkpoint, guard, state
 from recurra.train.averaging import Average
-from recurra.train.denormals import no_denormals
 from recurra.train.device import InPrecision, choose_device, choose_precision, describe_training
 from recurra.train.distributed import Group, local_rank, together
 from recurra.train.interrupts import Interrupts
 from recurra.train.lr_finder import find_learning_rate
 from recurra.train.optimiser import clip, gradient_norm, make_optimiser, take_step
+from recurra.train.processor import choose_threads, processor
 from recurra.train.progress import History, Progress
 from recurra.train.run_folder import RunFolder
 from recurra.train.schedule import Schedule
@@ -57,8 +57,7 @@ def fit(
         learning_rate: the peak rate, unless `settings.find_learning_rate` looks for one.
         patience: evaluations without a lower validation loss after which training stops.
         resume: go on from the run's saved state (from the beginning where none was saved yet).
-        on_event: called with ("step", facts) at each step, ("evaluation", row) after each epoch, and "note",
-            "device" and "learning_rate_finder" as they happen.
+        on_event: called with ("step", facts), ("evaluation", row) and so on as they happen.
 
     Errors:
         UsageError: the rule cannot serve the learner; a setting differs from the resumed run's; no such device.
@@ -75,7 +74,8 @@ def fit(
         raise UsageError("there is no run folder to resume from", where="resume", need="run=RunFolder.open(...)")
     device = choose_device(settings.device, local_rank())
     own_numbers = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with together(device) as group, own_numbers, no_denormals(), Interrupts() as interrupts:
+    own_way = processor(choose_threads(settings.threads, problem.learner))
+    with own_way, together(device) as group, own_numbers, Interrupts() as interrupts:
         training = _Training(problem, settings, run, rule, device, group, interrupts, patience, on_event)
         training.begin(planned_epochs, learning_rate, resume)
         return training.run()

@@ -10,7 +10,7 @@ import polars as pl
 
 from recurra.data.forecast_table import ForecastSchema
 from recurra.tasks.forecast import baselines
-from recurra.tasks.forecast.metrics import NAMES, mase, mase_scale, measure
+from recurra.tasks.forecast.metrics import NAMES, mase_scale, measure
 from recurra.tasks.forecast.panel import Panel
 from recurra.tasks.forecast.problem import actuals
 from recurra.tasks.forecast.windows import Origins
@@ -94,10 +94,11 @@ def hold(
     season: int,
     offsets: dict[str, np.ndarray] | None,
     season_of_scale: int,
+    limit: np.ndarray | None = None,
 ) -> Held:
     """Put the model's forecasts of some origins beside the baselines' and the truth."""
     horizon = quantiles.shape[1]
-    actual, rows = actuals(panel, origins, horizon)
+    actual, rows = actuals(panel, origins, horizon, limit)
     ends = np.full(panel.series, np.iinfo(np.int64).max)
     np.minimum.at(ends, origins.series, origins.origin)
     ends = np.minimum(ends, panel.known_rows.numpy())
@@ -155,53 +156,3 @@ def time_name(schema: ForecastSchema) -> str:
 def time_column(panel: Panel, schema: ForecastSchema, rows: np.ndarray) -> pl.Series:
     times = pl.Series(time_name(schema), panel.times[rows])
     return times.cast(pl.Date) if schema.time_kind == "date" else times
-
-
-def examples(held: Held, panel: Panel, schema: ForecastSchema) -> list[dict[str, Any]]:
-    """The best, the median and the worst window by mase, with the history before it, for the fan charts."""
-    point = held.point(held.quantiles)
-    score = mase(held.actual, point, held.scale)
-    order = np.argsort(np.where(np.isfinite(score), score, np.inf))
-    finite = int(np.isfinite(score).sum())
-    if not finite:
-        return []
-    picked = {"best": order[0], "median": order[finite // 2], "worst": order[finite - 1]}
-    horizon = held.rows.shape[1]
-    items = []
-    for kind, row in dict(list(picked.items())[: max(1, min(3, finite))]).items():
-        window, target = held.window(int(row))
-        first = int(held.rows[window, 0])
-        start = int(panel.start[held.origins.series[window]])
-        back = slice(max(start, first - max(2 * horizon, 48), first - 400), first)
-        history = np.where(panel.seen[back, target].numpy(), panel.value[back, target].numpy(), np.nan)
-        items.append(
-            {
-                "kind": kind,
-                "series": panel.names[int(held.origins.series[window])],
-                "target": schema.target[target],
-                "metric": "mase",
-                "score": float(score[row]),
-                "history": {
-                    "time": _texts(panel, schema, np.arange(back.start, back.stop)),
-                    "value": _numbers(history),
-                },
-                "forecast": {
-                    "time": _texts(panel, schema, held.rows[window]),
-                    "actual": _numbers(held.actual[row]),
-                    **{f"{q:g}": _numbers(held.quantiles[row, :, i]) for i, q in enumerate(held.levels)},
-                },
-            }
-        )
-    return items
-
-
-def _texts(panel: Panel, schema: ForecastSchema, rows: np.ndarray) -> list[str]:
-    times = panel.times[rows]
-    if times.dtype.kind != "M":
-        return [str(int(t)) for t in times]
-    unit = "D" if schema.time_kind == "date" else "s"
-    return [str(t) for t in times.astype(f"datetime64[{unit}]")]
-
-
-def _numbers(values: np.ndarray) -> list[float | None]:
-    return [float(v) if np.isfinite(v) else None for v in values]

@@ -69,7 +69,7 @@ class ForecastProblem:
         network: Any = learner
         horizon = network.shape.horizon
         quantiles = decode.forecast(network, self.panel, self.valid, horizon=horizon)
-        actual, _ = actuals(self.panel, self.valid, horizon)
+        actual, _ = actuals(self.panel, self.valid, horizon, self.split.valid_end)
         scale = self.scales[self.valid.series]
         levels = np.asarray(network.shape.levels)
         error = (actual[..., None] - quantiles) / np.where(scale > 0, scale, 1.0)[:, None, :, None]
@@ -99,11 +99,19 @@ class ForecastProblem:
         )
 
 
-def actuals(panel: Panel, origins: Origins, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """What followed each origin, `(origins, horizon, targets)` with NaN for unseen, and the rows it stands in."""
-    rows = panel.start.numpy()[origins.series][:, None] + origins.origin[:, None] + np.arange(horizon)
-    value = panel.value.numpy()[rows]
-    return np.where(panel.seen.numpy()[rows], value, np.nan), rows
+def actuals(
+    panel: Panel, origins: Origins, horizon: int, limit: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What followed each origin, `(origins, horizon, targets)` with NaN for unseen, and the rows it stands in.
+
+    With `limit` (rows a series), what stands at or past it counts as unseen.
+    """
+    within = origins.origin[:, None] + np.arange(horizon)
+    rows = panel.start.numpy()[origins.series][:, None] + within
+    seen = panel.seen.numpy()[rows]
+    if limit is not None:
+        seen = seen & (within < limit[origins.series][:, None])[..., None]
+    return np.where(seen, panel.value.numpy()[rows], np.nan), rows
 
 
 def _mean(values: np.ndarray) -> float:

@@ -16,18 +16,18 @@ from recurra.data.arrays import from_arrays
 from recurra.data.card import DataCard
 from recurra.data.forecast_checks import require_future
 from recurra.data.forecast_table import learn_schema, read_series
-from recurra.data.season import find_seasons
 from recurra.data.series_set import ForecastSchema, SeriesSet
 from recurra.data.source import Table, read_source
 from recurra.errors import DataError, UsageError
 from recurra.nn.explain import explain
 from recurra.settings import SECTIONS
-from recurra.tasks.forecast import baselines, conformal, decode, defaults, judge, verdict
+from recurra.tasks.forecast import baselines, conformal, decode, defaults, facts, judge, verdict
 from recurra.tasks.forecast.card import model_card
 from recurra.tasks.forecast.network import ForecastNetwork, NetworkShape
-from recurra.tasks.forecast.panel import Panel, Scaler, make_panel, split_columns
+from recurra.tasks.forecast.panel import Panel, Scaler, make_panel
+from recurra.tasks.forecast.prepare import prepare, split_facts
 from recurra.tasks.forecast.problem import ForecastProblem, actuals
-from recurra.tasks.forecast.windows import Origins, Plan, Split, cut, split_by_time
+from recurra.tasks.forecast.windows import Origins, Plan, cut, split_by_time
 from recurra.types import Judgement, Log
 
 RECURSIVE_LEVELS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98)
@@ -77,76 +77,12 @@ class ForecastTask:
                 cure="leave decode at direct, or name the columns with --known",
             )
         series, self.data_card = read_series(table, self.schema, data, fitting=True)
-        self._split(series, data.horizon)
-        log("data", **self.data_card.event(), split=self._split_facts())
-        for note in self.data_card.notes + self._notes:
+        ready = prepare(series, self.schema, data, self.data_card.name)
+        self.panel, self.split, self.scalers = ready.panel, ready.split, ready.scalers
+        self.seasons, self.season, self.windows = ready.seasons, ready.season, ready.windows
+        log("data", **self.data_card.event(), split=split_facts(self.split, data.horizon))
+        for note in self.data_card.notes + ready.notes:
             log("note", text=note)
-
-    def _split(self, series: SeriesSet, horizon: int) -> None:
-        data = self.settings["data"]
-        rows = series.history.astype(np.int64)
-        windows = self.windows = data.windows or _windows(rows, horizon)
-        least = max(3, min(horizon, int(np.median(rows)) // 2))
-        split = split_by_time(rows, horizon, test_windows=windows, valid_windows=windows, least=least)
-        if not len(split.test):
-            raise DataError(
-                f"the longest series has {int(rows.max())} steps, too few to hold {horizon} back for the test",
-                where=self.data_card.name,
-                need=f"at least {horizon + 3} steps in some series",
-                cure=f"give more history, or a --horizon below {max(1, int(rows.max()) - 3)}",
-            )
-        if not len(split.valid):
-            # Better to judge less than to train blind: the test windows stay, training loses its last horizon.
-            split = dataclasses.replace(split, valid=_inside(split.train_end, horizon))
-        self.split: Split = split
-        self._learn_scalers(series, horizon)
-        self.panel: Panel = make_panel(series, self.schema, horizon, self.scalers)
-        self._notes: list[str] = []
-        if data.season is not None:
-            seasons = list(data.season)
-        else:
-            seasons = self._find_seasons()
-        self.seasons = defaults.usable_seasons(seasons, split.train_end)
-        if self.seasons:
-            found = "given" if data.season is not None else "found in the data"
-            self._notes.append(f"season of {_and(self.seasons)} steps, {found}")
-        else:
-            self._notes.append("no season found")
-        # The scale of errors is the shortest season's, which every series has most often.
-        self.season = self.seasons[0] if self.seasons else 1
-
-    def _find_seasons(self) -> list[int]:
-        """Season lengths from the training parts alone, of the first target."""
-        panel, ends = self.panel, self.split.train_end
-        value = np.where(panel.seen[:, 0].numpy(), panel.value[:, 0].numpy(), np.nan)
-        parts = [value[s : s + n] for s, n in zip(panel.start.tolist(), ends.tolist(), strict=True)]
-        offsets = np.concatenate([[0], np.cumsum(ends)])
-        return find_seasons(np.concatenate(parts), offsets, self.schema.frequency if self.schema.calendar else None)
-
-    def _learn_scalers(self, series: SeriesSet, horizon: int) -> None:
-        """Means and deviations of the covariates, from rows of the training part alone."""
-        within = np.arange(series.rows) - np.repeat(series.offsets[:-1], series.lengths)
-        train = within < np.repeat(self.split.train_end, series.lengths)
-        self.scalers = {}
-        for role, array, names in (
-            ("past", series.past[train], self.schema.covariates),
-            ("known", series.known[train], self.schema.known),
-            ("static", series.static, self.schema.static),
-        ):
-            self.scalers[role] = Scaler.learn(array[:, split_columns(names, self.schema.levels)[0]])
-
-    def _split_facts(self) -> dict[str, Any]:
-        split, horizon = self.split, self.settings["data"].horizon
-        parts: dict[str, Any] = {
-            "train": {"sequences": int((split.train_end > 0).sum()), "rows": int(split.train_end.sum())}
-        }
-        for name, part in (("valid", split.valid), ("test", split.test)):
-            parts[name] = {"sequences": len(np.unique(part.series)), "rows": len(part) * horizon}
-        for name, facts in parts.items():
-            facts["text"] = f"{facts['rows']} rows of {facts['sequences']} series" + (
-                "" if name == "train" else f", {horizon} steps after each origin, later than all before it"
-            )
-        return parts
 
     # -- network ------------------------------------------------------------------------------------------------
 
@@ -253,12 +189,13 @@ class ForecastTask:
         levels, horizon = np.asarray(self.levels), self.settings["data"].horizon
         valid = self.split.valid
         raw = self.quantiles(network, self.panel, valid)
-        truth, _ = actuals(self.panel, valid, horizon)
+        end = self.split.valid_end
+        truth, _ = actuals(self.panel, valid, horizon, end)
         if self.settings["model"].calibrate:
             self.factors = [
                 conformal.fit_factors(truth[..., j], raw[:, :, j], levels) for j in range(self.panel.targets)
             ]
-        held = judge.hold(self.panel, valid, raw, levels, self.season, None, self.season)
+        held = judge.hold(self.panel, valid, raw, levels, self.season, None, self.season, end)
         histories = [
             self.panel.value.numpy()[self.panel.start[s] : self.panel.start[s] + o, 0]
             for s, o in zip(valid.series, valid.origin, strict=True)
@@ -268,7 +205,7 @@ class ForecastTask:
             self.naive_season = baselines.best_season(histories, *few, self.seasons)
         else:
             self.naive_season = 1
-        held = judge.hold(self.panel, valid, raw, levels, self.naive_season, None, self.season)
+        held = judge.hold(self.panel, valid, raw, levels, self.naive_season, None, self.season, end)
         self.offsets = judge.learn_offsets(held)
         return self._judge_origins(network, self.panel, self.split.test)
 
@@ -276,15 +213,15 @@ class ForecastTask:
         levels = np.asarray(self.levels)
         before = self.quantiles(network, panel, origins)
         held = judge.hold(panel, origins, self.calibrated(before), levels, self.naive_season, self.offsets, self.season)
-        facts = {
-            "examples": {"items": judge.examples(held, panel, self.schema)},
-            "horizon_error": _horizon_error(held),
+        told: dict[str, dict[str, Any]] = {
+            "examples": {"items": facts.examples(held, panel, self.schema)},
+            "horizon_error": facts.horizon_error(held),
         }
         if len(levels) > 1:
-            facts["coverage"] = _coverage(held, judge.stack(before))
+            told["coverage"] = facts.coverage(held, judge.stack(before))
         predictions = judge.predictions_frame(held, panel, self.schema)
         return verdict.judgement(
-            held, cell=self.shape.cell, season=self.naive_season, facts=facts, predictions=predictions
+            held, cell=self.shape.cell, season=self.naive_season, facts=told, predictions=predictions
         )
 
     def instruments(self, network: nn.Module) -> dict[str, dict[str, Any]]:
@@ -398,61 +335,6 @@ def _table(source: Any) -> Table:
     return from_arrays(source) if isinstance(source, list | tuple | np.ndarray) else read_source(source)
 
 
-def _windows(rows: np.ndarray, horizon: int) -> int:
-    """Test windows a series: about twenty in all where few series are given, within a fifth of the usual length."""
-    room = int(0.2 * np.median(rows) / horizon)
-    return int(np.clip(np.ceil(20 / len(rows)), 1, max(1, min(room, 10))))
-
-
-def _inside(train_end: np.ndarray, horizon: int) -> Origins:
-    """Validation origins inside the training part, for series too short to spare any."""
-    usable = np.flatnonzero(train_end >= 2)
-    return Origins(usable, np.maximum(1, train_end[usable] - horizon))
-
-
 def _each_step(origins: Origins, horizon: int) -> Origins:
     """An origin for each step of each window, for validating one-step forecasts."""
     return Origins(np.repeat(origins.series, horizon), (origins.origin[:, None] + np.arange(horizon)).ravel())
-
-
-def _horizon_error(held: judge.Held) -> dict[str, Any]:
-    scale = np.where(held.scale > 0, held.scale, np.nan)[:, None]
-
-    def by_step(quantiles: np.ndarray) -> list[float | None]:
-        error = np.abs(held.actual - held.point(quantiles)) / scale
-        seen = np.isfinite(error)
-        total = np.where(seen, error, 0).sum(0)
-        return [float(t / n) if n else None for t, n in zip(total, seen.sum(0), strict=True)]
-
-    return {
-        "metric": "mase",
-        "horizon": list(range(1, held.rows.shape[1] + 1)),
-        "model": by_step(held.quantiles),
-        "baselines": {name: by_step(made) for name, made in held.baseline.items()},
-    }
-
-
-def _coverage(held: judge.Held, before: np.ndarray) -> dict[str, Any]:
-    def below(quantiles: np.ndarray) -> list[float]:
-        seen = np.isfinite(held.actual)
-        return [float((held.actual <= quantiles[..., i])[seen].mean()) for i in range(len(held.levels))]
-
-    seen = np.isfinite(held.actual)
-    inside = (held.actual >= held.quantiles[..., 0]) & (held.actual <= held.quantiles[..., -1])
-    count = seen.sum(0)
-    return {
-        "nominal": [float(q) for q in held.levels],
-        "observed": below(held.quantiles),
-        "before": below(before),
-        "by_horizon": {
-            "horizon": list(range(1, held.rows.shape[1] + 1)),
-            "observed": [
-                float((inside & seen)[:, k].sum() / count[k]) if count[k] else None for k in range(held.rows.shape[1])
-            ],
-        },
-    }
-
-
-def _and(numbers: tuple[int, ...]) -> str:
-    words = [str(n) for n in numbers]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -110,9 +110,10 @@ class Origins:
 
 @dataclass(frozen=True)
 class Split:
-    """The parts of a panel in time: training rows end at `train_end`; then validation origins, then test origins."""
+    """The parts in time, in rows a series: training up to `train_end`, validation up to `valid_end`, then the test."""
 
     train_end: np.ndarray
+    valid_end: np.ndarray
     valid: Origins
     test: Origins
 
@@ -133,7 +134,8 @@ def split_by_time(rows: np.ndarray, horizon: int, *, test_windows: int, valid_wi
         nth = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         return Origins(owner, first[owner] + nth * horizon)
 
-    return Split(train_end, origins(valids, train_end), origins(tests, rows - tests * horizon))
+    valid_end = rows - tests * horizon
+    return Split(train_end, valid_end, origins(valids, train_end), origins(tests, valid_end))
 
 
 def train_plans(
