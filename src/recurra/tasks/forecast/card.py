@@ -40,7 +40,11 @@ def model_card(task: Any, judgement: Judgement | None) -> str:
         lines += ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
         for label, metrics in {"this model": judgement.metrics, **judgement.baselines}.items():
             lines.append(f"| {label} | " + " | ".join(f"{metrics[name]:.4g}" for name in names) + " |")
-        lines += ["", "Measured on steps later than all that the network was trained on."]
+        lines += [
+            "",
+            "Measured on steps later than all that the network was trained on. After the measurement the intervals were",
+            "calibrated once more, with those steps too.",
+        ]
         lines += [f"- {warning}" for warning in judgement.warnings]
     lines += [
         "",

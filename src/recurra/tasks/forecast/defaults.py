@@ -53,7 +53,7 @@ def choose(
     ahead = 1 if model.decode == "recursive" else horizon
     span = int(np.clip(min(context // 2, typical // 4), 1, 96))
     forks = min(span + 1, int(np.clip(384 // ahead, 2, 32 if ahead == 1 else 8)))
-    steps = int(np.clip(25 * rows**0.3, 200, 2_000))
+    steps = int(np.clip(33 * rows**0.3, 200, 2_000))
     return Defaults(
         cell=model.cell or "lstm",
         layers=model.layers or 1,

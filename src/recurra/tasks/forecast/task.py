@@ -184,17 +184,18 @@ class ForecastTask:
         return np.stack(each, 2)
 
     def judge(self, network: nn.Module) -> Judgement:
-        """Calibrate on the validation windows, then measure on the test windows, beside the baselines."""
+        """Calibrate on the validation windows, then measure on the test windows, beside the baselines.
+
+        What is said of coverage is measured with the calibration of the validation windows alone. The calibration that
+        is kept for later forecasts is learned anew from validation and test windows together: they are the latest.
+        """
         assert isinstance(network, ForecastNetwork)
         levels, horizon = np.asarray(self.levels), self.settings["data"].horizon
         valid = self.split.valid
         raw = self.quantiles(network, self.panel, valid)
         end = self.split.valid_end
         truth, _ = actuals(self.panel, valid, horizon, end)
-        if self.settings["model"].calibrate:
-            self.factors = [
-                conformal.fit_factors(truth[..., j], raw[:, :, j], levels) for j in range(self.panel.targets)
-            ]
+        self._calibrate(truth, raw)
         held = judge.hold(self.panel, valid, raw, levels, self.season, None, self.season, end)
         histories = [
             self.panel.value.numpy()[self.panel.start[s] : self.panel.start[s] + o, 0]
@@ -207,11 +208,19 @@ class ForecastTask:
             self.naive_season = 1
         held = judge.hold(self.panel, valid, raw, levels, self.naive_season, None, self.season, end)
         self.offsets = judge.learn_offsets(held)
-        return self._judge_origins(network, self.panel, self.split.test)
+        late = self.quantiles(network, self.panel, self.split.test)
+        judgement = self._judge_origins(self.panel, self.split.test, late)
+        late_truth, _ = actuals(self.panel, self.split.test, horizon)
+        self._calibrate(np.concatenate([truth, late_truth]), np.concatenate([raw, late]))
+        return judgement
 
-    def _judge_origins(self, network: ForecastNetwork, panel: Panel, origins: Origins) -> Judgement:
+    def _calibrate(self, truth: np.ndarray, made: np.ndarray) -> None:
+        if self.settings["model"].calibrate:
+            levels = np.asarray(self.levels)
+            self.factors = [conformal.fit_factors(truth[..., j], made[:, :, j], levels) for j in range(truth.shape[2])]
+
+    def _judge_origins(self, panel: Panel, origins: Origins, before: np.ndarray) -> Judgement:
         levels = np.asarray(self.levels)
-        before = self.quantiles(network, panel, origins)
         held = judge.hold(panel, origins, self.calibrated(before), levels, self.naive_season, self.offsets, self.season)
         told: dict[str, dict[str, Any]] = {
             "examples": {"items": facts.examples(held, panel, self.schema)},
@@ -288,7 +297,7 @@ class ForecastTask:
                 need=f"at least {horizon + 2} steps, the last {horizon} to compare with",
                 cure="give tables that hold the history and the steps to compare with",
             )
-        return self._judge_origins(network, panel, split.test)
+        return self._judge_origins(panel, split.test, self.quantiles(network, panel, split.test))
 
     # -- files --------------------------------------------------------------------------------------------------
 
