@@ -139,6 +139,15 @@ def test_recursive_forecasts_are_quantiles_that_do_not_depend_on_batch_size():
         recurra.Forecaster(**COLUMNS, decode="recursive", covariates="promo").fit(shop(days=100))
 
 
+@pytest.mark.parametrize("drop", [[], ["date"]])
+def test_one_series_without_an_id_with_and_without_times(drop):
+    table = shop(days=120, stores=1).drop("store", "promo", *drop)
+    model = recurra.Forecaster(target="units", horizon=7, epochs=1, hidden_size=4).fit(table)
+    assert model.predict(table).columns[:2] == [drop and "time" or "date", "step"]
+    assert model.predict(table).height == 7
+    assert model.judgement_.predictions.height == 7 * model.settings_["data"].windows
+
+
 def test_irregular_times_and_categories_and_statics_train():
     rng = np.random.default_rng(5)
     times = np.datetime64("2024-01-01T00:00:00") + np.cumsum(rng.integers(20, 4000, size=300)).astype("timedelta64[s]")

@@ -14,7 +14,7 @@ from recurra.options import build
 from recurra.settings import SECTIONS
 from recurra.tasks.registry import TASKS
 
-REQUIRED = {"forecast": ("target", "horizon"), "classify": ("sequence", "label")}
+REQUIRED = {"forecast": ("horizon",), "classify": ("sequence", "label")}
 """What a table cannot say by itself, so that the command line must."""
 
 Given = list[tuple[str, str, Any]]

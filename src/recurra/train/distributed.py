@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -86,12 +87,15 @@ class Processes(Group):
             dist.broadcast(tensor.detach(), 0)
         if not one_backward:
             return learner
-        module = DistributedDataParallel(
-            learner,
-            device_ids=[self.device] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,
-            find_unused_parameters=False,
-        )
+        with warnings.catch_warnings():
+            # The new name of `broadcast_buffers` is not known to all releases that serve.
+            warnings.simplefilter("ignore", FutureWarning)
+            module = DistributedDataParallel(
+                learner,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                broadcast_buffers=False,
+                find_unused_parameters=False,
+            )
         module.register_comm_hook(None, self._share_bucket)
         self._averaged = True
         return module

@@ -42,8 +42,8 @@ def model_card(task: Any, judgement: Judgement | None) -> str:
             lines.append(f"| {label} | " + " | ".join(f"{metrics[name]:.4g}" for name in names) + " |")
         lines += [
             "",
-            "Measured on steps later than all that the network was trained on. After the measurement the intervals were",
-            "calibrated once more, with those steps too.",
+            "Measured on steps later than all that the network was trained on.",
+            "After the measurement the intervals were calibrated once more, with those steps too.",
         ]
         lines += [f"- {warning}" for warning in judgement.warnings]
     lines += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,16 +123,15 @@ def learn_offsets(held: Held) -> dict[str, np.ndarray]:
 def predictions_frame(held: Held, panel: Panel, schema: ForecastSchema) -> pl.DataFrame:
     """The held-out forecasts as a table: ids, time, step, actual, forecast, quantiles, baselines."""
     windows, horizon = held.rows.shape
-    frame = key_columns(panel, schema, np.tile(np.repeat(held.origins.series, horizon), held.targets))
-    columns: dict[str, Any] = {time_name(schema): time_column(panel, schema, np.tile(held.rows.ravel(), held.targets))}
+    columns = key_columns(panel, np.tile(np.repeat(held.origins.series, horizon), held.targets))
+    columns[time_name(schema)] = time_column(panel, schema, np.tile(held.rows.ravel(), held.targets))
     if held.targets > 1:
         columns["target"] = np.repeat(list(schema.target), windows * horizon)
     columns["step"] = np.tile(np.arange(1, horizon + 1), windows * held.targets)
     columns["actual"] = held.actual.ravel()
     columns |= forecast_columns(held.quantiles.reshape(-1, len(held.levels)), held.levels)
     columns |= {name: held.point(made).ravel() for name, made in held.baseline.items()}
-    made = frame.with_columns(**columns)
-    return made.with_columns(pl.col("actual").fill_nan(None))
+    return pl.DataFrame(columns).with_columns(pl.col("actual").fill_nan(None))
 
 
 def forecast_columns(quantiles: np.ndarray, levels: np.ndarray) -> dict[str, np.ndarray]:
@@ -140,17 +140,23 @@ def forecast_columns(quantiles: np.ndarray, levels: np.ndarray) -> dict[str, np.
     return columns | {f"q{level:g}": quantiles[..., i] for i, level in enumerate(levels)}
 
 
-def key_columns(panel: Panel, schema: ForecastSchema, series: np.ndarray) -> pl.DataFrame:
-    """The id columns' values for rows that belong to these series."""
-    if panel.keys.width:
-        return panel.keys[series.tolist()]
-    if panel.series > 1:
-        return pl.DataFrame({"series": np.asarray(panel.names)[series]})
-    return pl.DataFrame({"_": np.zeros(len(series))}).select([])
+def key_columns(panel: Panel, series: np.ndarray) -> dict[str, Any]:
+    """The id columns' values for rows that belong to these series; none where the table is one series.
+
+    An id column that is called as one of ours gets `series_` before its name.
+    """
+    values = panel.keys[series.tolist()].to_dict() if panel.keys.width else {}
+    return {_free(name, "series_" + name): column for name, column in values.items()}
 
 
 def time_name(schema: ForecastSchema) -> str:
-    return schema.time or "time"
+    return _free(schema.time, "time") if schema.time else "time"
+
+
+def _free(name: str, otherwise: str) -> str:
+    """The user's name for a column, unless a column of ours is called so."""
+    ours = {"target", "step", "actual", "forecast", "naive", "seasonal_naive", "drift"}
+    return otherwise if name in ours or re.fullmatch(r"q[01]\.?\d*", name) else name
 
 
 def time_column(panel: Panel, schema: ForecastSchema, rows: np.ndarray) -> pl.Series:

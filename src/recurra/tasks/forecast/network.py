@@ -8,7 +8,7 @@ Everything is scaled by the window's own centre and spread, so that one network 
     median_{t+k} = centre + spread * (sum_i softmax(w)_i anchor_{i,k} + d)
 
 An anchor is a simple forecast of that step: the last value, the value one and two seasons ago, the mean of that phase
-over the last seasons. The head's correction starts at zero, so that training starts from the mean of simple forecasts.
+over the last seasons. The head's correction starts at zero, so that training starts from a mixture of simple forecasts.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def split_facts(split: Split, horizon: int) -> dict[str, Any]:
     for name, part in (("valid", split.valid), ("test", split.test)):
         parts[name] = {"sequences": len(np.unique(part.series)), "rows": len(part) * horizon}
     for name, facts in parts.items():
-        facts["text"] = f"{facts['rows']} rows of {facts['sequences']} series" + (
+        facts["text"] = f"{facts['rows']:,} rows of {facts['sequences']:,} series" + (
             "" if name == "train" else f", {horizon} steps after each origin, later than all before it"
         )
     return parts

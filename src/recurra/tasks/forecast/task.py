@@ -268,15 +268,13 @@ class ForecastTask:
         made = judge.stack(self.calibrated(self.quantiles(network, panel, origins, batch_size)))
         rows = (panel.start.numpy() + panel.known_rows.numpy())[:, None] + np.arange(horizon)
         d = panel.targets
-        frame = judge.key_columns(panel, self.schema, np.tile(np.repeat(origins.series, horizon), d))
-        columns: dict[str, Any] = {
-            judge.time_name(self.schema): judge.time_column(panel, self.schema, np.tile(rows.ravel(), d))
-        }
+        columns = judge.key_columns(panel, np.tile(np.repeat(origins.series, horizon), d))
+        columns[judge.time_name(self.schema)] = judge.time_column(panel, self.schema, np.tile(rows.ravel(), d))
         if d > 1:
             columns["target"] = np.repeat(list(self.schema.target), panel.series * horizon)
         columns["step"] = np.tile(np.arange(1, horizon + 1), panel.series * d)
         columns |= judge.forecast_columns(made.reshape(-1, len(self.levels)), np.asarray(self.levels))
-        return frame.with_columns(**columns)
+        return pl.DataFrame(columns)
 
     def evaluate(self, network: nn.Module, source: Any) -> Judgement:
         """Forecast the last horizon of each series of a new table and compare with what the table says."""
