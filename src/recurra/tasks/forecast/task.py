@@ -187,7 +187,8 @@ class ForecastTask:
         """Calibrate on the validation windows, then measure on the test windows, beside the baselines.
 
         What is said of coverage is measured with the calibration of the validation windows alone. The calibration that
-        is kept for later forecasts is learned anew from validation and test windows together: they are the latest.
+        is kept for later forecasts is the wider one of the validation windows' and the test windows': what is to come
+        differs from both, as they differ from each other.
         """
         assert isinstance(network, ForecastNetwork)
         levels, horizon = np.asarray(self.levels), self.settings["data"].horizon
@@ -195,7 +196,8 @@ class ForecastTask:
         raw = self.quantiles(network, self.panel, valid)
         end = self.split.valid_end
         truth, _ = actuals(self.panel, valid, horizon, end)
-        self._calibrate(truth, raw)
+        early = self._learn_factors(truth, raw)
+        self.factors = conformal.plain(early)
         held = judge.hold(self.panel, valid, raw, levels, self.season, None, self.season, end)
         histories = [
             self.panel.value.numpy()[self.panel.start[s] : self.panel.start[s] + o, 0]
@@ -211,13 +213,15 @@ class ForecastTask:
         late = self.quantiles(network, self.panel, self.split.test)
         judgement = self._judge_origins(self.panel, self.split.test, late)
         late_truth, _ = actuals(self.panel, self.split.test, horizon)
-        self._calibrate(np.concatenate([truth, late_truth]), np.concatenate([raw, late]))
+        self.factors = conformal.plain(np.fmax(early, self._learn_factors(late_truth, late)))
         return judgement
 
-    def _calibrate(self, truth: np.ndarray, made: np.ndarray) -> None:
-        if self.settings["model"].calibrate:
-            levels = np.asarray(self.levels)
-            self.factors = [conformal.fit_factors(truth[..., j], made[:, :, j], levels) for j in range(truth.shape[2])]
+    def _learn_factors(self, truth: np.ndarray, made: np.ndarray) -> np.ndarray:
+        """Conformal factors `(targets, horizon, levels)` from windows `(windows, horizon, targets, levels)`."""
+        levels, targets = np.asarray(self.levels), truth.shape[2]
+        if not self.settings["model"].calibrate:
+            return np.full((targets, truth.shape[1], len(levels)), np.nan)
+        return np.stack([conformal.fit_factors(truth[..., j], made[:, :, j], levels) for j in range(targets)])
 
     def _judge_origins(self, panel: Panel, origins: Origins, before: np.ndarray) -> Judgement:
         levels = np.asarray(self.levels)
