@@ -296,7 +296,7 @@ def _resolved(settings: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any
     """The settings with what was chosen from the data in place of None, so that `run.toml` repeats the run."""
     resolved = {}
     for key, section in settings.items():
-        names = [f.name for f in dataclasses.fields(section) if getattr(section, f.name) is None]
+        names = [f.name for f in dataclasses.fields(section) if getattr(section, f.name) in (None, ())]
         found = {name: chosen[name] for name in names if chosen.get(name) is not None}
         resolved[key] = dataclasses.replace(
             section, **{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}

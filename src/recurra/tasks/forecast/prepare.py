@@ -51,7 +51,17 @@ def prepare(series: SeriesSet, schema: ForecastSchema, data: ForecastData, where
     note = "no season found"
     if seasons:
         note = f"season of {_and(seasons)} steps, " + ("given" if data.season is not None else "found in the data")
-    return Prepared(panel, split, scalers, seasons, seasons[0] if seasons else 1, windows, [note])
+    notes = [note, *_missing_note(panel)]
+    return Prepared(panel, split, scalers, seasons, seasons[0] if seasons else 1, windows, notes)
+
+
+def _missing_note(panel: Panel) -> list[str]:
+    """What is done with missing target values, where there are any."""
+    missing = int(panel.known_rows.sum()) * panel.targets - int(panel.seen.sum())
+    if not missing:
+        return []
+    what = "1 target value is" if missing == 1 else f"{missing:,} target values are"
+    return [f"{what} missing; the last one is carried forward, the network is told, and errors there do not count"]
 
 
 def split_facts(split: Split, horizon: int) -> dict[str, Any]:

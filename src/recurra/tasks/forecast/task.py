@@ -120,6 +120,10 @@ class ForecastTask:
             "learning_rate": chosen.learning_rate,
             "patience": chosen.patience,
             "batch_size": chosen.batch_size,
+            "target": self.schema.target,
+            "time": self.schema.time,
+            "season": self.seasons or None,
+            "windows": self.windows,
         }
         self.scales = judge.series_scales(panel, self.split.train_end, self.season)
         split = self.split
@@ -151,8 +155,6 @@ class ForecastTask:
             "bidirectional": False,
             "parameters": sum(p.numel() for p in network.parameters()),
             "context": self.shape.context,
-            "season": list(self.seasons) or None,
-            "windows": self.windows,
             "dropout": self.shape.dropout,
             "decode": self.settings["model"].decode,
             "path": explain(network.encoder),
