@@ -78,7 +78,7 @@ def main() -> int:
         minutes = (time.monotonic() - started) / 60
         reached.append((smape, mase, covered, minutes))
         print(f"seed {seed}: sMAPE {smape:.3f}  MASE {mase:.3f}  coverage {covered:.3f}  {minutes:.1f} min", flush=True)
-    smape, mase, covered, minutes = np.mean(reached, 0)
+    smape, mase, covered, minutes = (float(figure) for figure in np.mean(reached, 0))
     base = official(history, actual, naive)
     quick = options.quick
     claims = [

@@ -53,7 +53,7 @@ def choose(
     ahead = 1 if model.decode == "recursive" else horizon
     span = int(np.clip(min(context // 2, typical // 4), 1, 96))
     forks = min(span + 1, int(np.clip(384 // ahead, 2, 32 if ahead == 1 else 8)))
-    steps = int(np.clip(33 * rows**0.3, 200, 2_000))
+    steps = int(np.clip(33 * rows**0.3, 400, 2_000))
     return Defaults(
         cell=model.cell or "lstm",
         layers=model.layers or 1,
@@ -64,6 +64,6 @@ def choose(
         forks=forks,
         batch_size=train.batch_size or 32,
         epochs=train.epochs or max(1, round(steps / STEPS_AN_EPOCH)),
-        learning_rate=train.learning_rate or 3e-3,
+        learning_rate=train.learning_rate or (2e-3 if rows < 100_000 else 3e-3),
         patience=train.patience or 10,
     )
