@@ -258,3 +258,14 @@ def test_interrupted_is_saved_and_goes_on(sales: Path, tmp_path: Path) -> None:
 
 def test_main_returns_a_code_and_does_not_exit() -> None:
     assert main(["info", "cells"]) == 0
+
+
+def test_the_only_number_column_is_the_target(tmp_path: Path, recurra: Callable) -> None:
+    lines = ["day,passengers", *(f"2024-{1 + i // 28:02d}-{1 + i % 28:02d},{10 + i % 7}" for i in range(84))]
+    (tmp_path / "trains.csv").write_text("\n".join(lines) + "\n")
+    out = tmp_path / "run"
+    done = recurra(
+        "train", tmp_path / "trains.csv", "--horizon", 7, "--epochs", 1, "--hidden-size", 4, "--out", out, "--json"
+    )
+    assert done.code == 0, done.err
+    assert 'target = ["passengers"]' in (out / "run.toml").read_text()

@@ -32,7 +32,6 @@ USAGE: dict[str, tuple[str, int, tuple[str, ...]]] = {
         ("two tasks", "--label goes with classify", "--set goes with forecast"),
     ),
     "no horizon": ("train sales.csv --target units", 2, ("but not --horizon", "add --horizon 14")),
-    "no target": ("train sales.csv --horizon 7", 2, ("but not --target", "add --target COLUMN")),
     "no sequence": ("train sales.csv --label store", 2, ("but not --sequence", "add --sequence COLUMN")),
     "no data": ("train --target units --horizon 7", 2, ("no data were named", "DATA, a CSV")),
     "text for a number": (

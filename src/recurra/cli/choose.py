@@ -17,6 +17,9 @@ from recurra.tasks.registry import TASKS
 REQUIRED = {"forecast": ("horizon",), "classify": ("sequence", "label")}
 """What a table cannot say by itself, so that the command line must."""
 
+NAMED = {"forecast": ("target", "horizon"), "classify": ("sequence", "label")}
+"""What a user would name; a target may be left out where one number column is all there is."""
+
 Given = list[tuple[str, str, Any]]
 """(how it was spelled, option name, value), the later one wins."""
 
@@ -77,7 +80,7 @@ def infer(given: Given, stated: str | None, config: Path | None) -> tuple[str, s
     if len(found) == 1:
         return found[0], _join(signs[found[0]])
     ways = "; ".join(
-        f"{' and '.join(f'--{name}' for name in REQUIRED[task])} to {entry.summary}" for task, entry in TASKS.items()
+        f"{' and '.join(f'--{name}' for name in NAMED[task])} to {entry.summary}" for task, entry in TASKS.items()
     )
     if not found:
         raise UsageError(
