@@ -115,8 +115,13 @@ class Estimator(BaseEstimator):
         settings = _resolved(settings, task.plan | facts)
         if out is not None and (first or resume):
             run = RunFolder.open(out) if resume else RunFolder.create(out)
+        about = {"source": _data_name(data), "command": command}
         if run is not None and first:
-            run.write_settings(self.task, settings, {"source": _data_name(data), "command": command})
+            if resume:
+                before = run.read_settings()
+                about = {key: before.get(key) or value for key, value in about.items()}
+            else:
+                run.write_settings(self.task, settings, about)
             run.write_environment()
             run.log(
                 "run", task=self.task, command=command, seed=settings["train"].seed, resumed=resume, recurra=__version__
@@ -135,6 +140,9 @@ class Estimator(BaseEstimator):
             on_event=on_event,
         )
         self._adopt(task, problem.learner, settings, history, run)
+        if run is not None and first and resume:
+            # Only now: had a setting not been that of the run, `fit` would have refused, and nothing may be lost then.
+            run.write_settings(self.task, settings, about)
         if first:
             with self._processor():
                 self._conclude(log, time.monotonic() - started)

@@ -211,3 +211,7 @@ def test_a_run_that_stopped_and_went_on_is_the_run_that_never_stopped(tmp_path):
     for name in ("model/weights.safetensors", "predictions.parquet"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert again.judgement_.metrics == whole.judgement_.metrics
+    written = (tmp_path / "cut" / "run.toml").read_bytes()
+    with pytest.raises(UsageError, match="clip"):
+        recurra.Forecaster(**options, clip=0.5).fit(data, out=tmp_path / "cut", resume=True)
+    assert (tmp_path / "cut" / "run.toml").read_bytes() == written
