@@ -43,7 +43,7 @@ def model_card(task: Any, judgement: Judgement | None) -> str:
         lines += [
             "",
             "Measured on steps later than all that the network was trained on.",
-            "After the measurement the intervals were widened where those steps asked for it.",
+            "After the measurement the intervals were calibrated once more, with those steps too.",
         ]
         lines += [f"- {warning}" for warning in judgement.warnings]
     lines += [

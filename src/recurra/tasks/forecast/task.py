@@ -189,8 +189,8 @@ class ForecastTask:
         """Calibrate on the validation windows, then measure on the test windows, beside the baselines.
 
         What is said of coverage is measured with the calibration of the validation windows alone. The calibration that
-        is kept for later forecasts is the wider one of the validation windows' and the test windows': what is to come
-        differs from both, as they differ from each other.
+        is kept for later forecasts is learned anew from validation and test windows together: they are the latest, and
+        errors of all series rise and fall together from one window to the next.
         """
         assert isinstance(network, ForecastNetwork)
         levels, horizon = np.asarray(self.levels), self.settings["data"].horizon
@@ -215,7 +215,8 @@ class ForecastTask:
         late = self.quantiles(network, self.panel, self.split.test)
         judgement = self._judge_origins(self.panel, self.split.test, late)
         late_truth, _ = actuals(self.panel, self.split.test, horizon)
-        self.factors = conformal.plain(np.fmax(early, self._learn_factors(late_truth, late)))
+        both = np.concatenate([truth, late_truth]), np.concatenate([raw, late])
+        self.factors = conformal.plain(self._learn_factors(*both))
         return judgement
 
     def _learn_factors(self, truth: np.ndarray, made: np.ndarray) -> np.ndarray:
