@@ -17,6 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
     ("errors", "types", "options", "settings", "version"),
     ("cells",),
+    ("engine",),
     ("unroll", "fold", "sweep", "relax"),
     ("nn", "memory", "reservoir"),
     ("learn", "analysis"),

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recurra.cells import map_state
+from recurra.cells import IndRNN, map_state
 from recurra.nn import Recurrent
-from recurra.nn import stack as stack_module
+from recurra.nn import drive as drive_module
 
 FAST: list[tuple[str, dict[str, Any]]] = [
     ("elman", {}),
@@ -22,6 +22,8 @@ FAST: list[tuple[str, dict[str, Any]]] = [
     ("gru", {}),
     ("lstm", {"bias": False}),
     ("gru", {"bias": False}),
+    ("indrnn", {}),
+    ("indrnn", {"bias": False}),
 ]
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 each_cell = pytest.mark.parametrize(("cell", "arguments"), FAST, ids=lambda value: str(value))
@@ -92,6 +94,34 @@ def test_the_memory_cells_are_held_through_long_padding(dtype: torch.dtype) -> N
     assert torch.equal(padded.c[0], early.c[0])
 
 
+def test_an_indrnn_that_grows_does_not_overflow_in_padding() -> None:
+    torch.manual_seed(0)
+    layer = Recurrent("indrnn", 2, 5)
+    with torch.no_grad():
+        layer.cells[0].weight_hh.fill_(1.5)
+    x = torch.randn(900, 2, 2)
+    found = []
+    for part in (x[:4], torch.cat([x[:4], torch.full_like(x[4:], float("nan"))])):
+        layer.zero_grad()
+        layer(part, lengths=[4, 4])[0].square().sum().backward()
+        found.append([weight.grad.clone() for weight in layer.parameters()])
+    assert all(torch.equal(short, padded) for short, padded in zip(*found, strict=True))
+
+
+def test_an_indrnn_can_be_exported() -> None:
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = Recurrent("indrnn", 2, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)[0]
+
+    network, x = Network(), torch.randn(5, 2, 2)
+    exported = torch.export.export(network, (torch.zeros(5, 2, 2),)).module()
+    torch.testing.assert_close(exported(x), network(x), rtol=1e-6, atol=1e-7)
+
+
 @each_cell
 def test_padding_reaches_no_gradient(cell: str, arguments: Any) -> None:
     layer = Recurrent(cell, 2, 4, bidirectional=True, **arguments)
@@ -113,7 +143,7 @@ def test_lengths_of_any_whole_number_format(kind: torch.dtype) -> None:
     assert torch.equal(layer(x, lengths=torch.tensor([5, 2], dtype=kind).numpy())[0], wanted)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "indrnn"])
 def test_double_backward_on_the_fast_path(cell: str) -> None:
     torch.manual_seed(0)
     layer = Recurrent(cell, 2, 3, dtype=torch.float64)
@@ -132,14 +162,18 @@ def test_gradients_in_evaluation_mode() -> None:
 def count_kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The cells that ran on a kernel."""
     calls: list[str] = []
-    run = stack_module.run_kernel
+    run = drive_module.run_kernel
 
     def counted(cell: Any, *rest: Any) -> Any:
         calls.append(type(cell).__name__)
         return run(cell, *rest)
 
-    monkeypatch.setattr(stack_module, "run_kernel", counted)
+    monkeypatch.setattr(drive_module, "run_kernel", counted)
     return calls
+
+
+class NoKernel(IndRNN):
+    """A class derived from a cell may compute something else, so that no kernel serves it."""
 
 
 def test_which_calls_take_the_kernel(count_kernels: list[str]) -> None:
@@ -156,7 +190,7 @@ def test_which_calls_take_the_kernel(count_kernels: list[str]) -> None:
         lambda: torch.func.jvp(lambda x: layer(x)[0], (x,), (x,)),
         lambda: Recurrent("lstm", 3, 4, backend="reference")(x),
         lambda: Recurrent("gru", 3, 4, reset_after=False)(x),
-        lambda: Recurrent("indrnn", 3, 4)(x),
+        lambda: Recurrent(NoKernel, 3, 4)(x),
     ):
         run()
         assert count_kernels == []

@@ -118,6 +118,32 @@ def test_packed_sequences(name: str, arguments: Any, enforce_sorted: bool) -> No
 
 
 @each_variant
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)], ids=["float32", "float64"]
+)
+@pytest.mark.parametrize("ours_first", [False, True])
+def test_outputs_and_gradients_are_torchs_after_loading_its_weights(
+    name: str, arguments: Any, packed: bool, dtype: torch.dtype, tolerance: float, ours_first: bool
+) -> None:
+    theirs, ours = pair(name, 3, 7, 3, bidirectional=True, dtype=dtype, **arguments)
+    source, target = (ours, theirs) if ours_first else (theirs, ours)
+    source.reset_parameters()
+    target.load_state_dict(source.state_dict())
+    results = []
+    for layer in (theirs, ours):
+        x = torch.randn(9, 4, 3, dtype=dtype, generator=torch.Generator().manual_seed(5)).requires_grad_()
+        given = pack_padded_sequence(x, torch.tensor([3, 9, 8, 1]), enforce_sorted=False) if packed else x
+        y, final = layer(given)
+        y = y.data if packed else y
+        loss = (y * torch.linspace(-1, 1, y.numel(), dtype=dtype).view_as(y)).sum()
+        loss = loss + sum(part.square().sum() for part in (final if isinstance(final, tuple) else (final,)))
+        results.append([y, *state_tensors(final), *torch.autograd.grad(loss, [x, *layer.parameters()])])
+    for wanted, found in zip(*results, strict=True):
+        assert float((wanted - found).detach().abs().max() / wanted.detach().abs().max()) <= tolerance
+
+
+@each_variant
 def test_lengths_give_what_packing_gives(name: str, arguments: Any) -> None:
     theirs, ours = pair(name, 3, 5, 2, bidirectional=True, **arguments)
     lengths, x = torch.tensor([2, 5, 1, 7]), torch.randn(7, 4, 3)
@@ -254,7 +280,7 @@ def test_dropout_on_one_layer_is_said_to_do_nothing() -> None:
         (
             lambda m: m(pack_sequence([torch.zeros(2, 3)]), lengths=[2]),
             UsageError,
-            "lengths, mask or reset came with a PackedSequence. Needed: a padded tensor",
+            "lengths, mask, reset, dt or return_states came with a PackedSequence. Needed: a padded tensor",
         ),
         (
             lambda m: m(pack_sequence([torch.zeros(2, 4)])),
@@ -282,7 +308,8 @@ def test_explain_says_which_path_runs() -> None:
     model = torch.nn.Sequential(recurra.nn.IndRNN(3, 4, 2), torch.nn.Linear(4, 1))
     assert explain(model).splitlines() == [
         "0 (IndRNN): IndRNN, 2 layers, 3 inputs, 4 hidden units",
-        "  layer 0, forward: reference loop, because no kernel computes IndRNN",
-        "  layer 1, forward: reference loop, because no kernel computes IndRNN",
+        "  layer 0, forward: recurra's kernel, with lengths too",
+        "  layer 1, forward: recurra's kernel, with lengths too",
+        "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms",
     ]
     assert explain(torch.nn.Linear(2, 2)) == "Linear holds no recurrent layer."

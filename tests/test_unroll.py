@@ -151,8 +151,7 @@ def test_a_cell_that_defines_no_step_says_so() -> None:
 
     with pytest.raises(NotImplementedError, match=r"Empty needs forward\(x, state\) or advance"):
         unroll(Empty(2, 2), torch.zeros(1, 1, 2))
-    with pytest.raises(NotImplementedError, match=r"Cell needs initial_state\(batch_size\)"):
-        Cell(2, 2).initial_state(1)
+    assert torch.equal(Cell(2, 2).initial_state(1).h, torch.zeros(1, 2))
 
 
 def test_gradients_of_single_sequences_by_vmap(cell: Cell, x: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ OPTIONS = {
     "backtest": "--windows --json --quiet --help",
     "predict": "--output --batch-size --quiet --help",
     "report": "--help",
-    "info": "--json --help",
+    "info": "--input-size --hidden-size --json --help",
     "doctor": "--json --help",
     "demo": "--out --data-only --json --quiet --help",
 }
@@ -55,7 +56,7 @@ def test_the_version_is_printed(recurra: Callable) -> None:
     assert recurra("--version") == (0, package.__version__ + "\n", "")
 
 
-@pytest.mark.parametrize("arguments", ["--help", "train --help", "info cells", "train sales.csv"])
+@pytest.mark.parametrize("arguments", ["--help", "train --help", "info tasks", "train sales.csv"])
 def test_no_heavy_package_is_imported_for_help_and_messages(arguments: str) -> None:
     code = (
         "import sys; from recurra.cli.main import main; main(sys.argv[1:]); "
@@ -75,6 +76,16 @@ def test_help_answers_in_under_half_a_second() -> None:
         if best < 0.4:
             break
     assert best < 0.5
+
+
+def test_info_cells_counts_parameters_and_names_abilities(recurra: Callable) -> None:
+    cells = json.loads(recurra("info", "cells", "--input-size", 3, "--hidden-size", 5, "--json").out)["cells"]
+    found = {cell["name"]: cell for cell in cells}
+    assert found["lstm"]["parameters"] == 4 * 5 * (3 + 5 + 2)
+    assert found["indrnn"]["elementwise"] and not found["indrnn"]["linear"]
+    lines = recurra("info", "cells", "--hidden-size", 16).out.splitlines()
+    assert len(lines) == len(cells) + 1 and "parameters (8 -> 16)" in lines[0]
+    assert next(line for line in lines if line.startswith("lstm ")).split()[-1] == f"{4 * 16 * (8 + 16 + 2):,}"
 
 
 @pytest.mark.parametrize(("what", "words"), [("cells", "lstm"), ("tasks", "Forecaster"), ("rules", "tbptt")])

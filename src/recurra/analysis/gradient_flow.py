@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -61,11 +62,11 @@ def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 2
     if steps == 0 or batch == 0 or int(given.max()) == 0:
         raise UsageError("x holds no step", where="gradient_flow", need="at least one sequence with at least one step")
     with torch.no_grad():
-        cells = layer.stack_cells()
-        below = cells[: -layer.directions]
-        if below:
-            x, _ = run_stack(below, x, directions=layer.directions, lengths=given, backend=layer.backend)
-        cell = _Pushed(_in_float64(cells[-layer.directions]))
+        stack = layer.stack()
+        below = replace(stack, cells=stack.cells[: -stack.directions], training=False)
+        if below.cells:
+            x, _, _ = run_stack(below, x, lengths=given)
+        cell = _Pushed(_in_float64(stack.cells[-stack.directions]))
     x, given = x.detach().cpu().double(), given.cpu()
     kept = given > 0
     x, given = x[:, kept], given[kept]

@@ -75,7 +75,7 @@ def hidden_states(
     layer.eval()
     try:
         with torch.no_grad():
-            output, _ = layer.run_time_first(x, lengths=counts)
+            output, _, _ = layer.run_time_first(x, lengths=counts)
     finally:
         layer.train(was_training)
     h = output.float().cpu().numpy().astype(np.float64)

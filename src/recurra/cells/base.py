@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from recurra.cells.state import match_state
+from recurra.cells.state import HiddenState, match_state
 from recurra.errors import ShapeError, UsageError
 from recurra.types import State
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where the bias of a gate stands, so that initialisers find it.
+
+    Attributes:
+        bias: the vector's name.
+        index: which of its equal blocks is this gate's.
+        count: how many blocks the vector has.
+        sign: 1 where a large bias opens what the gate is named for (keeps, or writes), -1 where it shuts it.
+    """
+
+    bias: str
+    index: int
+    count: int
+    sign: int = 1
 
 
 class Cell(nn.Module):
@@ -19,14 +39,19 @@ class Cell(nn.Module):
     Equations:
         (y_t, s_t) = cell(x_t, s_{t-1}), with s_0 = cell.initial_state(batch_size).
 
-    A cell defines `initial_state` and one of these two:
+    A cell defines `initial_state`, unless its state is `HiddenState` and begins at zero, and one of these two:
 
     - `forward(x, state)`, the whole step; or, better where a part of the step does not depend on the state,
     - `project(x)`, which is that part and takes any number of leading dimensions, and `advance(projected, state)`, the
       rest. Then forward(x, state) = advance(project(x), state), and a driver may run `project` once for all time
       steps, as one large matrix product.
 
-    Write plain out-of-place tensor operations, so that `vmap`, `jvp`, double backward and export work.
+    Write plain out-of-place tensor operations, so that `vmap`, `jvp`, double backward and export work. Write products
+    of recurrent weights and the hidden units as `self.recur(h, weight, bias)`: the same as `linear(h, weight, bias)`,
+    and the place where a layer's recurrent dropout acts.
+
+    A cell in continuous time says so (`continuous_time = True`) and is written as `advance(projected, state, dt=None)`:
+    dt is the time since the last step, (batch, 1), or None for the cell's own default.
 
     Args:
         input_size: features of x_t.
@@ -38,6 +63,14 @@ class Cell(nn.Module):
 
     Attributes:
         elementwise: whether a hidden unit's next value depends on no other hidden unit's last value.
+        linear: whether the next state is linear in the last one, with factors that follow from the inputs alone; such a
+            cell defines `scan`, which runs all time steps in parallel.
+        continuous_time: whether the time since the last step, `dt`, is taken into account.
+        external_memory: whether the state holds a memory that is read and written by addresses.
+        recurrent_weights: names of the recurrent weights: what weight drop and recurrent initialisers act on.
+        keep_gate: the gate that keeps the last state (the forget gate of an LSTM), if there is one with a bias.
+        write_gate: the gate that lets new input in, if it is not the keep gate's complement.
+        clocks: names of the state's parts that count time, and so take no part in zoneout.
 
     Raises:
         UsageError: a size is not a positive whole number.
@@ -47,8 +80,6 @@ class Cell(nn.Module):
         >>> import torch
         >>> from recurra.cells import HiddenState
         >>> class Sum(Cell):
-        ...     def initial_state(self, batch_size, *, dtype=None, device=None):
-        ...         return HiddenState(torch.zeros(batch_size, self.hidden_size, dtype=dtype, device=device))
         ...     def advance(self, projected, state):
         ...         h = state.h + projected
         ...         return h, HiddenState(h)
@@ -58,6 +89,16 @@ class Cell(nn.Module):
     """
 
     elementwise: ClassVar[bool] = False
+    linear: bool = False
+    continuous_time: ClassVar[bool] = False
+    external_memory: ClassVar[bool] = False
+    recurrent_weights: ClassVar[tuple[str, ...]] = ("weight_hh",)
+    keep_gate: ClassVar[Gate | None] = None
+    write_gate: ClassVar[Gate | None] = None
+    clocks: ClassVar[tuple[str, ...]] = ()
+
+    dropped: Callable[[Tensor], Tensor] | None = None
+    """Recurrent dropout: what hidden units go through on their way into a recurrent product."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None):
         super().__init__()
@@ -68,26 +109,45 @@ class Cell(nn.Module):
     def initial_state(
         self, batch_size: int, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
     ) -> State:
-        """The state before the first step; dtype and device are those of the weights when absent."""
-        raise NotImplementedError(f"{type(self).__name__} needs initial_state(batch_size)")
+        """The state before the first step: hidden units at zero, where a cell does not define another.
 
-    def project(self, x: Tensor) -> Tensor:
-        """The part of a step that needs no state; x is (..., input_size), and so may be a whole sequence."""
+        dtype and device are those of the weights when absent.
+        """
+        return HiddenState(self._zeros(batch_size, self.hidden_size, dtype, device))
+
+    def project(self, x: Tensor) -> Any:
+        """The part of a step that needs no state, a tensor or a tuple of such; x (..., input_size): a step or all."""
         return x
 
-    def advance(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+    def advance(self, projected: Any, state: State) -> tuple[Tensor, State]:
         """The rest of the step, from what `project` gave for one step; no shape is checked here."""
         return self.forward(projected, state)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step: `(y, state)` from x (batch, input_size) and the last state."""
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All time steps at once, for a linear cell: from x (time, batch, input_size) the outputs and all states."""
+        raise NotImplementedError(f"{type(self).__name__} has no scan, as its step is not linear in the state")
+
+    def forward(self, x: Tensor, state: State, dt: Tensor | float | None = None) -> tuple[Tensor, State]:
+        """One step: `(y, state)` from x (batch, input_size), the last state and dt, a number or (batch,)."""
         if type(self).advance is Cell.advance:
             raise NotImplementedError(f"{type(self).__name__} needs forward(x, state) or advance(projected, state)")
         where = type(self).__name__
         check_input(x, ("batch",), self.input_size, where=where)
         check_number_format(x, self, where=where)
         state = match_state(state, self.initial_state(x.shape[0], dtype=x.dtype, device=x.device), where=where)
-        return self.advance(self.project(x), state)
+        if dt is None:
+            return self.advance(self.project(x), state)
+        check_continuous(self, where)
+        advance: Any = self.advance
+        return advance(self.project(x), state, check_dt(dt, x, x.shape[:1], where=where).unsqueeze(-1))
+
+    def recur(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The recurrent product weight h + bias; a vector of weights is taken unit by unit."""
+        if self.dropped is not None:
+            h = self.dropped(h)
+        if weight.dim() > 1:
+            return F.linear(h, weight, bias)
+        return weight * h if bias is None else weight * h + bias
 
     def reset_parameters(self) -> None:
         """Draw all weights anew, uniform in +-1/sqrt(hidden_size), in the order and manner of torch.nn."""
@@ -112,6 +172,11 @@ class Cell(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
+
+
+def in_transform() -> bool:
+    """Whether the caller runs inside torch.func (vmap, grad, jvp ...) or forward-mode differentiation."""
+    return torch._C._functorch.maybe_current_level() is not None or torch.autograd.forward_ad._current_level >= 0
 
 
 def check_size(size: Any, name: str, where: str) -> int:
@@ -146,3 +211,25 @@ def check_number_format(x: Tensor, module: nn.Module, *, where: str, name: str =
     if x.dtype.is_floating_point:
         cure += f", or the module's .to({x.dtype})"
     raise ShapeError(f"{name} is {x.dtype}", where=where, need=f"{weight.dtype} as the weights are", cure=cure)
+
+
+def check_continuous(cell: Cell, where: str) -> None:
+    """Refuse `dt` where the cell does not know time."""
+    if not cell.continuous_time:
+        raise UsageError(
+            f"dt was given, and {type(cell).__name__} does not know the time between steps",
+            where=where,
+            need="a cell in continuous time",
+            cure="`recurra info cells` marks them; or give the time between steps as one more feature of x",
+        )
+
+
+def check_dt(dt: Any, x: Tensor, shape: tuple[int, ...] | torch.Size, *, where: str) -> Tensor:
+    """Times between steps in the shape needed; a single number stands for all of them."""
+    names = "(time, batch)" if len(shape) == 2 else "(batch,)"
+    if isinstance(dt, int | float) and not isinstance(dt, bool):
+        return torch.full(shape, float(dt), dtype=x.dtype, device=x.device)
+    if not isinstance(dt, Tensor) or dt.shape != shape:
+        got = f"has shape {tuple(dt.shape)}" if isinstance(dt, Tensor) else f"is {type(dt).__name__}"
+        raise ShapeError(f"dt {got}", where=where, need=f"a number, or a tensor {tuple(shape)}, that is {names}")
+    return dt.to(device=x.device, dtype=x.dtype)

@@ -87,7 +87,7 @@ class Elman(Cell):
 
     def advance(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The step from W_ih x + b_ih on."""
-        total = projected + F.linear(state.h, self.weight_hh, self.bias_hh)
+        total = projected + self.recur(state.h, self.weight_hh, self.bias_hh)
         h = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
         return h, HiddenState(h)
 

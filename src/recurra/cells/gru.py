@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recurra.cells.base import Cell
+from recurra.cells.base import Cell, Gate
 from recurra.cells.state import HiddenState
 
 
@@ -39,8 +39,8 @@ class GRU(Cell):
         UsageError: a size is not positive.
         ShapeError: x or the state does not fit.
 
-    Differs from the paper: the paper has no biases and the reset gate before the product; its arXiv version 1 writes
-    z_t where 1 - z_t stands here and the other way round.
+    Differs from the paper: the paper writes no biases, and has the reset gate before the product; its first version on
+    arXiv has it after the product, as here with reset_after=True.
 
     Reference:
         K. Cho et al. Learning phrase representations using RNN encoder-decoder for statistical machine translation.
@@ -54,6 +54,7 @@ class GRU(Cell):
         torch.Size([2, 5])
     """
 
+    keep_gate: ClassVar[Gate] = Gate("bias_hh", 1, 3)
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None
@@ -92,15 +93,15 @@ class GRU(Cell):
         """The step from W_ih x + b_ih on."""
         h, n = state.h, self.hidden_size
         if self.reset_after:
-            recurrent = F.linear(h, self.weight_hh, self.bias_hh)
+            recurrent = self.recur(h, self.weight_hh, self.bias_hh)
             r, z = torch.sigmoid(projected[..., : 2 * n] + recurrent[..., : 2 * n]).chunk(2, -1)
             candidate = torch.tanh(projected[..., 2 * n :] + r * recurrent[..., 2 * n :])
         else:
             bias = self.bias_hh
             for_gates, for_candidate = (None, None) if bias is None else (bias[: 2 * n], bias[2 * n :])
-            gates = projected[..., : 2 * n] + F.linear(h, self.weight_hh[: 2 * n], for_gates)
+            gates = projected[..., : 2 * n] + self.recur(h, self.weight_hh[: 2 * n], for_gates)
             r, z = torch.sigmoid(gates).chunk(2, -1)
-            recurrent = F.linear(r * h, self.weight_hh[2 * n :], for_candidate)
+            recurrent = self.recur(r * h, self.weight_hh[2 * n :], for_candidate)
             candidate = torch.tanh(projected[..., 2 * n :] + recurrent)
         h = candidate + z * (h - candidate)
         return h, HiddenState(h)

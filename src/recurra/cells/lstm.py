@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recurra.cells.base import Cell
+from recurra.cells.base import Cell, Gate
 from recurra.errors import UsageError
 
 
@@ -69,6 +69,8 @@ class LSTM(Cell):
         (torch.Size([4, 2]), torch.Size([4, 2]), torch.Size([4, 5]))
     """
 
+    keep_gate: ClassVar[Gate] = Gate("bias_hh", 1, 4)
+    write_gate: ClassVar[Gate] = Gate("bias_hh", 0, 4)
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None
@@ -115,7 +117,7 @@ class LSTM(Cell):
 
     def advance(self, projected: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """The step from W_ih x + b_ih on."""
-        gates = projected + F.linear(state.h, self.weight_hh, self.bias_hh)
+        gates = projected + self.recur(state.h, self.weight_hh, self.bias_hh)
         i, f, g, o = gates.chunk(4, -1)
         c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)

@@ -1,67 +1,63 @@
-"""The table of cells: one row a cell. Importing this file imports no torch, so that help pages stay quick."""
+"""The table of cells: one row a cell, from the files in `rows`. Importing this file imports no torch."""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 
+from recurra.cells.entry import CellEntry
+from recurra.cells.rows import continuous, gated, grids, gru, linear, lstm, simple, trees
 from recurra.errors import UsageError
 from recurra.options import closest
 
-
-@dataclass(frozen=True)
-class CellEntry:
-    """A row: where the class is, what it is, and the arguments that make this variant of it."""
-
-    name: str
-    path: str
-    summary: str
-    reference: str
-    arguments: tuple[tuple[str, object], ...] = ()
-
-
-CELLS: dict[str, CellEntry] = {
-    row.name: row
-    for row in (
-        CellEntry("elman", "recurra.cells.elman:Elman", "simple recurrent network, tanh", "Elman 1990"),
-        CellEntry(
-            "elman_relu",
-            "recurra.cells.elman:Elman",
-            "simple recurrent network, ReLU",
-            "Elman 1990",
-            (("nonlinearity", "relu"),),
-        ),
-        CellEntry("lstm", "recurra.cells.lstm:LSTM", "long short-term memory with forget gate", "Gers et al. 2000"),
-        CellEntry(
-            "gru",
-            "recurra.cells.gru:GRU",
-            "gated recurrent unit, reset after the product (as in cuDNN)",
-            "Cho et al. 2014",
-        ),
-        CellEntry(
-            "gru_reset_before",
-            "recurra.cells.gru:GRU",
-            "gated recurrent unit, reset before the product",
-            "Cho et al. 2014",
-            (("reset_after", False),),
-        ),
-        CellEntry("indrnn", "recurra.cells.indrnn:IndRNN", "independently recurrent network, ReLU", "Li et al. 2018"),
-    )
+FAMILIES: dict[str, tuple[CellEntry, ...]] = {
+    "simple": simple.ROWS,
+    "LSTM": lstm.ROWS,
+    "GRU": gru.ROWS,
+    "gated": gated.ROWS,
+    "continuous time": continuous.ROWS,
+    "linear and modern": linear.ROWS,
+    "trees": trees.ROWS,
+    "grids": grids.ROWS,
 }
+"""The rows of each family, in the order in which lists show them."""
+
+CELLS: dict[str, CellEntry] = {row.name: row for rows in FAMILIES.values() for row in rows}
 
 
-def cell_class(name: str) -> tuple[type, dict[str, object]]:
+DRIVERS = {"unroll": "recurra.nn.Recurrent", "fold": "recurra.nn.Tree", "sweep": "recurra.nn.Grid"}
+"""The layer that runs the cells of each driver."""
+
+
+def along_time() -> list[str]:
+    """The names of the cells that run along time."""
+    return [name for name, row in CELLS.items() if row.driver == "unroll"]
+
+
+def cell_class(name: str, driver: str | None = None) -> tuple[type, dict[str, object]]:
     """The class and the arguments behind a registered name.
 
+    Args:
+        name: in the table.
+        driver: what is to run it, where only such cells will do.
+
     Raises:
-        UsageError: the name is not registered; the message lists the names and the closest one.
+        UsageError: the name is not registered, or another driver's; the message lists the names and the closest one.
     """
-    if name not in CELLS:
+    names = [known for known, row in CELLS.items() if driver in (None, row.driver)]
+    if name in CELLS and name not in names:
+        row = CELLS[name]
+        raise UsageError(
+            f"{name!r} is {row.summary}, which {row.driver} runs",
+            where="cell",
+            need="one of " + ", ".join(names),
+            cure=f"{DRIVERS[row.driver]}({name!r}, ...)",
+        )
+    if name not in names:
         raise UsageError(
             f"{name!r} is not a cell",
             where="cell",
-            need="one of " + ", ".join(CELLS),
-            cure=closest(name, CELLS) or None,
+            need="one of " + ", ".join(names),
+            cure=closest(name, names) or None,
         )
     module, _, attribute = CELLS[name].path.partition(":")
     return getattr(importlib.import_module(module), attribute), dict(CELLS[name].arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import typer
@@ -17,11 +18,21 @@ What = Annotated[
 ]
 
 
-def info(what: What, json: Json = False) -> None:
-    """Show a model's facts, or the list of cells, tasks or gradient rules."""
+InputSize = Annotated[
+    int, typer.Option("--input-size", metavar="N", help="features at which the cells' parameters are counted", min=1)
+]
+HiddenSize = Annotated[
+    int, typer.Option("--hidden-size", metavar="N", help="hidden units at which they are counted", min=1)
+]
+
+
+def info(what: What, input_size: InputSize = 8, hidden_size: HiddenSize = 64, json: Json = False) -> None:
+    """Show a model's facts, or the list of cells (with papers, parameters and abilities), tasks or gradient rules."""
     terminal = Terminal(aside=json, quiet=json)
-    if what in TABLES:
-        header, rows = TABLES[what]()
+    if what == "cells" and json:
+        terminal.json({"cells": _cell_facts(input_size, hidden_size)})
+    elif what in TABLES or what == "cells":
+        header, rows = _cells(input_size, hidden_size) if what == "cells" else TABLES[what]()
         if json:
             terminal.json({what: [dict(zip(header, row, strict=True)) for row in rows]})
         for line in _left_aligned([header, *rows]):
@@ -30,8 +41,24 @@ def info(what: What, json: Json = False) -> None:
         _model(what, terminal, json)
 
 
-def _cells() -> tuple[list[str], list[list[str]]]:
-    return ["cell", "what it is", "reference"], [[c.name, c.summary, c.reference] for c in CELLS.values()]
+def _cell_facts(input_size: int, hidden_size: int) -> list[dict[str, Any]]:
+    from recurra.cells.facts import all_facts
+
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    facts = [dataclasses.asdict(fact) for fact in all_facts(input_size, hidden_size)]
+    rows = zip(CELLS.values(), facts, strict=True)
+    return [{"what it is": c.summary, "reference": c.reference, "driver": c.driver} | sizes | fact for c, fact in rows]
+
+
+def _cells(input_size: int, hidden_size: int) -> tuple[list[str], list[list[str]]]:
+    from recurra.cells.facts import all_facts
+
+    rows = []
+    for cell, fact in zip(CELLS.values(), all_facts(input_size, hidden_size), strict=True):
+        marks = ", ".join(words for words in (DRIVEN.get(cell.driver), fact.marks) if words)
+        count = "-" if fact.parameters is None else f"{fact.parameters:,}"
+        rows.append([cell.name, cell.summary, cell.reference, count, marks])
+    return ["cell", "what it is", "reference", f"parameters ({input_size} -> {hidden_size})", "abilities"], rows
 
 
 def _tasks() -> tuple[list[str], list[list[str]]]:
@@ -44,7 +71,8 @@ def _rules() -> tuple[list[str], list[list[str]]]:
     return ["rule", "what it does", "gradient", "cost", "reference"], rows
 
 
-TABLES = {"cells": _cells, "tasks": _tasks, "rules": _rules}
+TABLES = {"tasks": _tasks, "rules": _rules}
+DRIVEN = {"fold": "trees", "sweep": "grids"}
 
 
 def _model(path: str, terminal: Terminal, json: bool) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from recurra.cells.base import Cell
-from recurra.nn.kernels import kernel_missing
+from recurra.nn.drive import why_no_scan
+from recurra.nn.grid import Grid
+from recurra.nn.kernels import kernel_missing, kernel_owner
 from recurra.nn.layer import Layer
+from recurra.nn.tree import Tree
 
 
 def explain(module: nn.Module) -> str:
@@ -22,7 +25,8 @@ def explain(module: nn.Module) -> str:
         >>> from recurra.nn import Recurrent
         >>> print(explain(Recurrent("indrnn", 3, 4)))
         Recurrent: indrnn, 1 layer, 3 inputs, 4 hidden units
-          layer 0, forward: reference loop, because no kernel computes IndRNN
+          layer 0, forward: recurra's kernel, with lengths too
+          the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms
     """
     lines: list[str] = []
     inside: set[int] = set()
@@ -31,6 +35,10 @@ def explain(module: nn.Module) -> str:
         if isinstance(part, Layer):
             inside.update(id(cell) for cell in part.stack_cells())
             lines += _layer_lines(part, label)
+        elif isinstance(part, Tree | Grid):
+            way = "up trees, level by level" if isinstance(part, Tree) else "over grids, diagonal by diagonal"
+            lines.append(f"{label}: {part.cell}, {way}, in plain tensor operations (the reference)")
+            inside.update(id(cell) for cell in part.modules())
         elif isinstance(part, Cell) and id(part) not in inside:
             lines.append(f"{label}: a single step in plain tensor operations (the reference)")
             inside.update(id(cell) for cell in part.modules())
@@ -47,7 +55,11 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
     for index, cell in enumerate(cells):
         direction = "reverse" if index % layer.directions else "forward"
         missing = "backend='reference' was asked for" if layer.backend == "reference" else kernel_missing(cell)
-        path = "torch.nn's kernel, with lengths too" if missing is None else f"reference loop, because {missing}"
+        path = f"reference loop, because {missing}"
+        if missing is None:
+            path = f"{kernel_owner(cell)} kernel, with lengths too"
+        elif why_no_scan(cell, False, False, layer.backend) is None:
+            path = "parallel scan over time, with lengths and mask too"
         fast = fast or missing is None
         lines.append(f"  layer {index // layer.directions}, {direction}: {path}")
     if fast:

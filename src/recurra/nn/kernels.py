@@ -1,4 +1,4 @@
-"""The fast path: torch.nn's own kernels for the cells that have one, with lengths, in both directions."""
+"""The fast path: torch.nn's kernels and our own for the cells that have one, with lengths, in both directions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch.nn.utils import parametrize
 from recurra.cells.base import Cell
 from recurra.cells.elman import Elman
 from recurra.cells.gru import GRU
+from recurra.cells.indrnn import IndRNN
 from recurra.cells.lstm import LSTM, LSTMState
 from recurra.cells.state import HiddenState
+from recurra.nn.indrnn_kernel import indrnn_sequence
 from recurra.types import State
 from recurra.unroll import in_transform, within_lengths
 
@@ -30,7 +32,14 @@ def kernel_missing(cell: Cell) -> str | None:
         return f"no kernel computes {kind.__name__}"
     if kind is GRU and not cell.reset_after:
         return "torch.nn's GRU kernel resets after the recurrent product, this cell before it"
+    if kind is IndRNN and cell.nonlinearity != "relu":
+        return f"the IndRNN kernel computes ReLU, this cell {cell.nonlinearity}"
     return None
+
+
+def kernel_owner(cell: Cell) -> str:
+    """Whose kernel it is, for people."""
+    return "recurra's" if _kind(cell) is IndRNN else "torch.nn's"
 
 
 def why_reference(cell: Cell, x: Tensor, masked: bool, with_resets: bool, backend: str) -> str | None:
@@ -41,8 +50,12 @@ def why_reference(cell: Cell, x: Tensor, masked: bool, with_resets: bool, backen
         return f"{'mask' if masked else 'reset'} was given, and the kernels cannot leave out or restart single steps"
     if in_transform():
         return "inside a torch.func transform or forward-mode differentiation, which the kernels do not know"
+    if torch.compiler.is_compiling() and _kind(cell) is IndRNN:
+        return "while a graph is taken (export, compile), in which the kernel's writing in place has no place"
     if x.shape[0] == 0:
         return "there are no time steps"
+    if cell.dropped is not None:
+        return "recurrent dropout acts between the steps, which the kernels do not show"
     return kernel_missing(cell)
 
 
@@ -128,4 +141,9 @@ def _lstm(cell: Any, x: Tensor, state: LSTMState, within: Tensor | None) -> tupl
     return y, LSTMState(h.squeeze(0), c.squeeze(0))
 
 
-KERNELS: dict[type, Callable[..., tuple[Tensor, Any]]] = {Elman: _elman, GRU: _gru, LSTM: _lstm}
+def _indrnn(cell: Any, x: Tensor, state: HiddenState, within: Tensor | None) -> tuple[Tensor, HiddenState]:
+    h = indrnn_sequence(cell.project(x), cell.weight_hh, state.h, within)
+    return h, HiddenState(h[-1])
+
+
+KERNELS: dict[type, Callable[..., tuple[Tensor, Any]]] = {Elman: _elman, GRU: _gru, IndRNN: _indrnn, LSTM: _lstm}

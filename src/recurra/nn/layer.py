@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from recurra.cells.base import Cell, check_input, check_number_format, check_size
+from recurra.cells.base import Cell, check_continuous, check_dt, check_input, check_number_format, check_size
+from recurra.cells.state import map_state
 from recurra.errors import UsageError
-from recurra.nn.stack import run_stack
+from recurra.nn.noise import Noise, check_share
+from recurra.nn.stack import Stack, run_stack, step_stack
 from recurra.nn.state_forms import StateForm
 from recurra.types import State
 from recurra.unroll import check_flags, check_lengths, in_transform
@@ -42,9 +43,8 @@ class Layer(nn.Module):
         self.input_size = check_size(input_size, "input_size", where)
         self.hidden_size = check_size(hidden_size, "hidden_size", where)
         self.num_layers = check_size(num_layers, "num_layers", where)
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-            raise UsageError(f"dropout is {dropout!r}", where=where, need="a number from 0 to 1, the share dropped")
-        self.batch_first, self.dropout, self.bidirectional = bool(batch_first), float(dropout), bool(bidirectional)
+        self.dropout = check_share(dropout, "dropout", where)
+        self.batch_first, self.bidirectional = bool(batch_first), bool(bidirectional)
         self.backend, self._form = "auto", form
 
     @property
@@ -55,6 +55,17 @@ class Layer(nn.Module):
     def stack_cells(self) -> Sequence[Cell]:
         """The cells, layer by layer, the forward direction before the reverse one."""
         raise NotImplementedError
+
+    def stack(self) -> Stack:
+        """The cells with all that goes with them, as the weights are now."""
+        return Stack(
+            self.stack_cells(),
+            self.directions,
+            noise=Noise(self.dropout),
+            training=self.training,
+            backend=self.backend,
+            where=type(self).__name__,
+        )
 
     @property
     def output_size(self) -> int:
@@ -80,27 +91,38 @@ class Layer(nn.Module):
             f"dropout={self.dropout}, bidirectional={self.bidirectional}"
         )
 
-    def run(self, x: Any, state: Any, lengths: Any, mask: Tensor | None, reset: Tensor | None) -> tuple[Any, Any]:
+    def run(
+        self,
+        x: Any,
+        state: Any,
+        lengths: Any,
+        mask: Tensor | None,
+        reset: Tensor | None,
+        dt: Any = None,
+        all_states: bool = False,
+    ) -> Any:
         """The body of every layer's `forward`: any layout in, the same layout out."""
         if isinstance(x, PackedSequence):
-            return self._run_packed(x, state, lengths, mask, reset)
+            return self._run_packed(x, state, lengths, mask, reset, dt, all_states)
         where = type(self).__name__
         batched = not (isinstance(x, Tensor) and x.dim() == 2)
         names = ("batch", "time") if self.batch_first else ("time", "batch")
         check_input(x, names if batched else ("time",), self.input_size, where=where)
         check_number_format(x, self, where=where)
+        along = [x, mask, reset, dt]
         if not batched:
-            x, mask, reset = (None if part is None else part.unsqueeze(1) for part in (x, mask, reset))
+            along = [part.unsqueeze(1) if isinstance(part, Tensor) else part for part in along]
             lengths = None if lengths is None else torch.as_tensor(lengths).reshape(-1)
         elif self.batch_first:
-            x = x.transpose(0, 1)
-            mask, reset = (None if part is None else part.transpose(0, 1) for part in (mask, reset))
-        y, final = self.run_time_first(x, state, lengths, mask, reset, batched)
+            along = [part.transpose(0, 1) if isinstance(part, Tensor) and part.dim() > 1 else part for part in along]
+        x, mask, reset, dt = along
+        y, final, every = self.run_time_first(x, state, lengths, mask, reset, batched, dt, all_states)
         if not batched:
-            y = y.squeeze(1)
+            y, every = y.squeeze(1), tuple(map_state(lambda part: part.squeeze(1), each) for each in every)
         elif self.batch_first:
-            y = y.transpose(0, 1)
-        return y, self._form.leave(final, batched)
+            y, every = y.transpose(0, 1), tuple(map_state(lambda part: part.transpose(0, 1), each) for each in every)
+        final = self._form.leave(final, batched)
+        return (y, final, every) if all_states else (y, final)
 
     def run_time_first(
         self,
@@ -110,40 +132,38 @@ class Layer(nn.Module):
         mask: Tensor | None = None,
         reset: Tensor | None = None,
         batched: bool = True,
-    ) -> tuple[Tensor, tuple[State, ...]]:
-        """x (time, batch, features), whatever `batch_first` says, to the output and one state a cell."""
-        where, cells = type(self).__name__, self.stack_cells()
+        dt: Any = None,
+        all_states: bool = False,
+    ) -> tuple[Tensor, tuple[State, ...], tuple[State, ...]]:
+        """x (time, batch, features), whatever `batch_first` says, to the output, one state a cell, and all states."""
+        where, stack = type(self).__name__, self.stack()
         mask = None if mask is None else check_flags(mask, x, "mask", where=where)
         reset = None if reset is None else check_flags(reset, x, "reset", where=where)
+        if dt is not None:
+            if not any(cell.continuous_time for cell in stack.cells):
+                check_continuous(stack.cells[0], where)
+            dt = check_dt(dt, x, x.shape[:2], where=where)
         if lengths is not None:
             lengths = check_lengths(lengths, x, where=where)
             if not in_transform() and bool((lengths == x.shape[0]).all()):
                 lengths = None
-        return run_stack(
-            cells,
-            x,
-            None if state is None else self._form.enter(state, cells, x.shape[1], batched, where),
-            directions=self.directions,
-            lengths=lengths,
-            mask=mask,
-            reset=reset,
-            dropout=self.dropout if self.training else 0.0,
-            backend=self.backend,
-            where=where,
-        )
+        states = None if state is None else self._form.enter(state, stack.cells, x.shape[1], batched, where)
+        return run_stack(stack, x, states, lengths=lengths, mask=mask, reset=reset, dt=dt, all_states=all_states)
 
-    def _run_packed(self, packed: PackedSequence, state: Any, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
+    def _run_packed(
+        self, packed: PackedSequence, state: Any, lengths: Any, mask: Any, reset: Any, dt: Any, all_states: bool
+    ) -> tuple[Any, Any]:
         where = type(self).__name__
-        if lengths is not None or mask is not None or reset is not None:
+        if any(part is not None for part in (lengths, mask, reset, dt)) or all_states:
             raise UsageError(
-                "lengths, mask or reset came with a PackedSequence",
+                "lengths, mask, reset, dt or return_states came with a PackedSequence",
                 where=where,
                 need="a padded tensor for these, as a PackedSequence has lengths of its own",
                 cure="torch.nn.utils.rnn.pad_packed_sequence",
             )
         check_input(packed.data, ("steps",), self.input_size, where=where, name="x.data")
         x, lengths = pad_packed_sequence(packed)
-        y, final = self.run_time_first(x, state, lengths)
+        y, final, _ = self.run_time_first(x, state, lengths)
         if packed.sorted_indices is not None:
             y, lengths = y.index_select(1, packed.sorted_indices), lengths[packed.sorted_indices.cpu()]
         # Packed data are the valid steps, time by time, of the sequences from the longest to the shortest.
@@ -153,7 +173,7 @@ class Layer(nn.Module):
         )
         return packed_y, self._form.leave(final, True)
 
-    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def step(self, x: Tensor, state: Any = None, dt: Any = None) -> tuple[Tensor, Any]:
         """One time step of a stream: `(y, state)`; pass the state back in with the next step.
 
         Step by step this gives what the whole sequence gives at once (without dropout, which is drawn anew each step).
@@ -161,6 +181,7 @@ class Layer(nn.Module):
         Args:
             x: (batch, input_size), whatever `batch_first` says.
             state: what the last step or a call over a sequence gave; the initial state when absent.
+            dt: the time since the last step, a number or (batch,), for cells in continuous time.
 
         Raises:
             UsageError: the layer is bidirectional.
@@ -184,13 +205,11 @@ class Layer(nn.Module):
             )
         check_input(x, ("batch",), self.input_size, where=where)
         check_number_format(x, self, where=where)
-        cells, finals = self.stack_cells(), []
-        states = [None] * len(cells) if state is None else self._form.enter(state, cells, x.shape[0], True, where)
-        for index, (cell, start) in enumerate(zip(cells, states, strict=True)):
-            if index and self.dropout and self.training:
-                x = F.dropout(x, self.dropout)
-            if start is None:
-                start = cell.initial_state(x.shape[0], dtype=x.dtype, device=x.device)
-            x, final = cell(x, start)
-            finals.append(final)
-        return x, self._form.leave(finals, True)
+        stack = self.stack()
+        states = (
+            [None] * len(stack.cells) if state is None else self._form.enter(state, stack.cells, len(x), True, where)
+        )
+        if dt is not None and not any(cell.continuous_time for cell in stack.cells):
+            check_continuous(stack.cells[0], where)
+        y, finals = step_stack(stack, x, states, dt)
+        return y, self._form.leave(finals, True)
