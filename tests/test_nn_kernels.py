@@ -108,6 +108,7 @@ def test_an_indrnn_that_grows_does_not_overflow_in_padding() -> None:
     assert all(torch.equal(short, padded) for short, padded in zip(*found, strict=True))
 
 
+@pytest.mark.slow
 def test_an_indrnn_can_be_exported() -> None:
     class Network(torch.nn.Module):
         def __init__(self) -> None:

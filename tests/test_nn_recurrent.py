@@ -146,7 +146,7 @@ def test_the_layer_shows_what_it_is() -> None:
             lambda: Recurrent("lstm", 3, 4, projsize=2),
             "'projsize' is not an argument of LSTM.* did you mean 'proj_size'",
         ),
-        (lambda: Recurrent("gru", 3, 4, backend="fast"), "backend is 'fast'. Needed: 'auto' or 'reference'"),
+        (lambda: Recurrent("gru", 3, 4, backend="fast"), "backend is 'fast'. Needed: 'auto', 'fused' or 'reference'"),
         (lambda: Recurrent("gru", 3, -4), "Recurrent: hidden_size is -4. Needed: a positive whole number"),
     ],
 )

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.cells.base import Cell
+from recurra.cells.base import Cell, check_dt
 from recurra.cells.state import match_state
+from recurra.engine import run_fused, why_not_called, why_not_compiled
 from recurra.nn.kernels import run_kernel, why_reference
 from recurra.types import State
-from recurra.unroll import scan, unroll
+from recurra.unroll import scan, unroll, within_lengths
+from recurra.unroll.elapsed import elapsed_times
 from recurra.unroll.segments import run_segments, segment_length
 
 
@@ -31,6 +33,40 @@ def why_no_scan(cell: Cell, with_resets: bool, with_times: bool, backend: str) -
     if cell.dropped is not None:
         return "recurrent dropout acts in the loop"
     return None
+
+
+def _fused(
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    mask: Tensor | None,
+    dt: Any,
+    reverse: bool,
+    checkpoint: bool | int,
+    where: str,
+) -> tuple[Tensor, State, State | None] | str:
+    """The compiled loop, or the reason why there is none."""
+    read = mask
+    if lengths is not None:
+        within = within_lengths(lengths, x.shape[0])
+        read = within if read is None else read & within
+    times = None
+    if dt is not None:
+        times = elapsed_times(check_dt(dt, x, x.shape[:2], where=where), read, None, lengths, reverse)
+    missing = why_not_compiled(cell, dt is not None)
+    if missing is not None:
+        return missing
+
+    def run(x: Tensor, state: State, read: Tensor | None, times: Tensor | None) -> tuple[Tensor, State, None]:
+        found = run_fused(cell, x, state, read, times, reverse)
+        assert not isinstance(found, str), found
+        return (*found, None)
+
+    length = segment_length(checkpoint, x.shape[0], where=where)
+    if length is None:
+        return run(x, state, read, times)
+    return run_segments(run, cell, x, state, (read, times), length, reverse)
 
 
 def _overridden(kind: type) -> bool:
@@ -67,6 +103,10 @@ def drive(
     first = cell.initial_state(x.shape[1], dtype=x.dtype, device=x.device)
     start = first if start is None else start
     state = start if state is None else match_state(state, first, where=where)
+    if backend == "fused" and not all_states and why_not_called(x, state, reset is not None, cell) is None:
+        found = _fused(cell, x, state, lengths, mask, dt, reverse, checkpoint, where)
+        if not isinstance(found, str):
+            return found
     kernel = not all_states and why_reference(cell, x, mask is not None, reset is not None, backend) is None
     quick = kernel or why_no_scan(cell, reset is not None, dt is not None, backend) is None
     if not quick:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from recurra.cells.base import Cell
+from recurra.engine import why_not_compiled
 from recurra.nn.drive import why_no_scan
 from recurra.nn.grid import Grid
 from recurra.nn.kernels import kernel_missing, kernel_owner
@@ -56,11 +57,16 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
         direction = "reverse" if index % layer.directions else "forward"
         missing = "backend='reference' was asked for" if layer.backend == "reference" else kernel_missing(cell)
         path = f"reference loop, because {missing}"
-        if missing is None:
+        fused = why_not_compiled(cell) if layer.backend == "fused" else "it was not asked for"
+        if fused is None:
+            path = "compiled loop, with lengths, mask and dt too"
+        elif missing is None:
             path = f"{kernel_owner(cell)} kernel, with lengths too"
         elif why_no_scan(cell, False, False, layer.backend) is None:
             path = "parallel scan over time, with lengths and mask too"
-        fast = fast or missing is None
+        if layer.backend == "fused" and fused is not None:
+            path += f"; not compiled, because {fused}"
+        fast = fast or missing is None or fused is None
         lines.append(f"  layer {index // layer.directions}, {direction}: {path}")
     if fast:
         lines.append(

@@ -56,9 +56,9 @@ class Recurrent(Layer):
         learn_initial_state: whether the state before the first step, and after a reset, is learned.
         checkpoint: True, or a number of steps: keep the state at the ends of such segments only and compute the rest
             again for the gradient, so that memory grows as the square root of the time.
-        backend: "auto" runs torch.nn's kernels or a parallel scan where they compute the same, "reference" the plain
-            loop always; `recurra.explain(layer)` says which runs. On a GPU the kernels are cuDNN's, which have no
-            second derivative.
+        backend: "auto" runs torch.nn's kernels or a parallel scan where they compute the same, "fused" the loop
+            compiled from the cell's own definition wherever it can be, "reference" the plain loop always;
+            `recurra.explain(layer)` says which runs. On a GPU the kernels are cuDNN's, which have no second derivative.
         cell_arguments: further arguments of the cell (proj_size, nonlinearity, reset_after, device, dtype ...).
 
     Shapes:
@@ -113,8 +113,8 @@ class Recurrent(Layer):
         **cell_arguments: Any,
     ):
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, PerCell())
-        if backend not in ("auto", "reference"):
-            raise UsageError(f"backend is {backend!r}", where="Recurrent", need="'auto' or 'reference'")
+        if backend not in ("auto", "fused", "reference"):
+            raise UsageError(f"backend is {backend!r}", where="Recurrent", need="'auto', 'fused' or 'reference'")
         if connection not in CONNECTIONS:
             need = ", ".join(map(repr, CONNECTIONS[:-1])) + f" or {CONNECTIONS[-1]!r}"
             raise UsageError(f"connection is {connection!r}", where="Recurrent", need=need)

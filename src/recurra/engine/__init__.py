@@ -1,0 +1,74 @@
+"""The engine: a cell's loop over time, forward and backward, compiled for this processor from the cell's definition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells.base import Cell, in_transform
+
+if TYPE_CHECKING:
+    from recurra.types import State
+
+__all__ = ["run_fused", "why_not_called", "why_not_compiled"]
+
+
+def why_not_called(x: Tensor, state: Any, with_resets: bool, cell: Cell) -> str | None:
+    """None where a call may be compiled, else the reason, as far as it follows from the call and not from the cell."""
+    if with_resets:
+        return "reset was given, and the compiled loop cannot restart single steps"
+    if in_transform():
+        return "inside a torch.func transform or forward-mode differentiation, which the compiled loop does not know"
+    if torch.compiler.is_compiling():
+        return "a graph is taken (export, compile)"
+    if x.device.type != "cpu":
+        return f"x is on {x.device.type}, and code is compiled for the processor"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast changes number formats within a step"
+    if cell.dropped is not None:
+        return "recurrent dropout acts between the steps"
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        return "there are no time steps or no sequences"
+    return None
+
+
+def why_not_compiled(cell: Cell, with_times: bool = False) -> str | None:
+    """None where a cell's step can be compiled, else what stands against it, by name."""
+    from recurra.engine.cache import kernel_for
+
+    weight = next(cell.parameters(), None)
+    dtype = torch.float32 if weight is None else weight.dtype
+    with torch.no_grad():
+        try:
+            projected = cell.project(torch.zeros(1, 2, cell.input_size, dtype=dtype))
+        except Exception as error:  # the cell's own, on an input of zeros
+            return f"`project` fails ({type(error).__name__})"
+    found = kernel_for(cell, projected, with_times)
+    return found if isinstance(found, str) else None
+
+
+def run_fused(
+    cell: Cell, x: Tensor, state: State, read: Tensor | None, dt: Tensor | None, reverse: bool
+) -> tuple[Tensor, State] | str:
+    """Run a cell over x by its compiled loop; or the reason why it has none.
+
+    Args:
+        cell: the cell.
+        x: (time, batch, features).
+        state: before the first step.
+        read: False where a step is left out, (time, batch), or None.
+        dt: the time since the step that was read before, (time, batch), or None.
+        reverse: whether the last step comes first.
+    """
+    from recurra.engine.cache import kernel_for
+    from recurra.engine.run import run_compiled
+
+    if read is not None:
+        x = torch.where(read.unsqueeze(-1), x, torch.zeros_like(x))
+    projected = cell.project(x)
+    kernel = kernel_for(cell, projected, dt is not None)
+    if isinstance(kernel, str):
+        return kernel
+    return run_compiled(kernel, cell, projected, state, read, dt, reverse)

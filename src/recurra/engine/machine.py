@@ -1,0 +1,50 @@
+"""The processor that code is made for: vector width, registers, and LLVM's view of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the emitter needs to know of a processor.
+
+    Attributes:
+        triple, cpu, features: LLVM's names.
+        bits: of a vector register.
+        registers: vector registers.
+    """
+
+    triple: str
+    cpu: str
+    features: str
+    bits: int
+    registers: int
+
+    def lanes(self, double: bool) -> int:
+        """Numbers in a vector."""
+        return self.bits // (64 if double else 32)
+
+    def target(self) -> llvm.TargetMachine:
+        """LLVM's machine, for one use."""
+        return llvm.Target.from_triple(self.triple).create_target_machine(
+            cpu=self.cpu, features=self.features, opt=3, reloc="default", codemodel="jitdefault"
+        )
+
+
+@functools.cache
+def host() -> Machine:
+    """This machine."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    triple = llvm.get_process_triple()
+    if features.get("avx512f") and features.get("avx512vl"):
+        # LLVM prefers half-width vectors on some processors; the tiles are laid out for whole ones.
+        flat = features.flatten() + ",-prefer-256-bit"
+        return Machine(triple, llvm.get_host_cpu_name(), flat, 512, 32)
+    bits = 256 if features.get("avx2") else 128
+    return Machine(triple, llvm.get_host_cpu_name(), features.flatten(), bits, 32 if "arm" in triple else 16)

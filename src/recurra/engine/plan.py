@@ -1,0 +1,345 @@
+"""The order of work inside a step: stages between products, what stands in memory, what is kept for the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recurra.engine.graph import Node, Nodes, NotCompiled
+from recurra.engine.lower import COMPARE, Lowered
+
+COSTLY = {"tanh", "sigmoid", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "product", "div", "reciprocal"}
+"""What is rather kept for the gradient than computed again."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Columns of a buffer: `columns` of them from `start`, in a buffer of rows of `width` columns."""
+
+    buffer: str
+    start: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """A node that is written to memory.
+
+    Attributes:
+        node: what is written.
+        place: where to.
+        unread: what a row gets that is left out at this step: "zero", or the buffer whose same columns it keeps, or
+            None where it does not matter.
+    """
+
+    node: Node
+    place: Place
+    unread: str | None
+
+
+@dataclass
+class Group:
+    """Stores of one width that are computed together, tile by tile."""
+
+    width: int
+    stores: list[Store] = field(default_factory=list)
+
+
+@dataclass
+class Program:
+    """What one step does, forward or backward.
+
+    Attributes:
+        stages: groups in the order of work; between stages, products wait for whole rows.
+        products: for each product number that is used, the place its input rows stand in.
+        places: for each node that stands in memory before it is used, where.
+        buffers: columns of each buffer.
+        scratch: the buffers that live within a step only.
+        given: the nodes that stand in memory before the step.
+    """
+
+    nodes: Nodes
+    stages: list[list[Group]]
+    products: dict[int, Place]
+    places: dict[Node, Place]
+    buffers: dict[str, int]
+    scratch: set[str]
+    given: set[Node]
+
+
+@dataclass
+class Plan:
+    """The programs of a cell's step, and how their buffers relate.
+
+    Attributes:
+        forward: without anything kept for a gradient.
+        training: forward, and keeps what `backward` reads.
+        backward: the gradient.
+        kept: columns of the buffer that passes from `training` to `backward`.
+        output_from: where y is the same nodes as a part of the next state, the number of that part; else None.
+        summed: for each sequence that the weights' gradients are sums over, the place it stands in, and its columns.
+        reads: names of the buffers of the forward pass that the backward pass reads.
+    """
+
+    forward: Program
+    training: Program
+    backward: Program
+    kept: int
+    output_from: int | None
+    summed: list[tuple[Place, int]]
+    reads: set[str]
+
+
+def make_plan(lowered: Lowered, projected: int, states: int) -> Plan:
+    """Plan both directions of a step.
+
+    Buffers by name: x0 ... projected parts, s0 ... states before the step, n0 ... after it, y, dt, kept; gy and g0 ...
+    gradients of y and of the states after the step; dx0 ..., d0 ... gradients of the projected parts and of the states
+    before the step; w0 ... further sequences that the weights' gradients are sums over; t0 ... scratch.
+    """
+    nodes, widths = lowered.nodes, dict(lowered.widths)
+    y, *after = lowered.outputs
+    output_from = next((k for k, part in enumerate(after) if _alike(part, y)), None)
+    widths["y"] = sum(node.width for node in y)
+    widths |= {f"n{k}": sum(node.width for node in part) for k, part in enumerate(after)}
+
+    stores: list[tuple[Node, Place, str | None]] = []
+    for k, part in enumerate(after):
+        stores += _stores(part, f"n{k}", widths[f"n{k}"], f"s{k}")
+    if output_from is None:
+        stores += _stores(y, "y", widths["y"], "zero")
+
+    back: list[tuple[Node, Place, str | None]] = []
+    for k, part in enumerate(lowered.gradients[:projected]):
+        widths[f"dx{k}"] = sum(node.width for node in part)
+        back += _stores(part, f"dx{k}", widths[f"dx{k}"], "zero")
+    for k, part in enumerate(lowered.gradients[projected:]):
+        widths[f"d{k}"] = sum(node.width for node in part)
+        back += _stores(part, f"d{k}", widths[f"d{k}"], f"g{k}")
+    summed: list[tuple[Place, int]] = []
+    for sequence in lowered.summed:
+        place = _standing(sequence, back, {f"{k}": widths[k] for k in widths if k[0] in "xs"})
+        if place is None:
+            name = f"w{sum(each.buffer.startswith('w') for each, _ in summed)}"
+            widths[name] = sum(node.width for node in sequence)
+            back += _stores(sequence, name, widths[name], "zero")
+            place = Place(name, 0, widths[name])
+        summed.append((place, sum(node.width for node in sequence)))
+
+    kept = _kept([node for node, _, _ in back], nodes)
+    places, column = {}, 0
+    for node in kept:
+        places[node] = Place("kept", column, 0)
+        column += node.width
+    places = {node: Place("kept", place.start, column) for node, place in places.items()}
+    widths["kept"] = column
+    saves: list[tuple[Node, Place, str | None]] = [(node, place, None) for node, place in places.items()]
+
+    forward = _program(nodes, stores, {}, widths)
+    training = _program(nodes, stores + saves, {}, widths)
+    backward = _program(nodes, back, places, widths)
+    reads = {place.buffer for place, _ in summed} | _inputs([node for node, _, _ in back], set(places), nodes)
+    return Plan(forward, training, backward, column, output_from, summed, reads)
+
+
+def _alike(a: tuple[Node, ...], b: tuple[Node, ...]) -> bool:
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _stores(
+    part: tuple[Node, ...], buffer: str, width: int, unread: str | None
+) -> list[tuple[Node, Place, str | None]]:
+    found, column = [], 0
+    for node in part:
+        found.append((node, Place(buffer, column, width), unread))
+        column += node.width
+    return found
+
+
+def _standing(
+    sequence: tuple[Node, ...], stores: list[tuple[Node, Place, str | None]], inputs: dict[str, int]
+) -> Place | None:
+    """Where these nodes already stand side by side, at every step: among the inputs, or in what the loop writes."""
+    first = sequence[0]
+    if all(node.op == "input" and node.data[0] == first.data[0] for node in sequence) and first.data[0] in inputs:
+        column = first.data[1]
+        for node in sequence:
+            if node.data[1] != column:
+                return None
+            column += node.width
+        return Place(first.data[0], first.data[1], inputs[first.data[0]])
+    for node, place, unread in stores:
+        if node is first and unread == "zero":
+            column = place.start
+            standing = {(p.buffer, p.start): n for n, p, _ in stores}
+            for each in sequence:
+                if standing.get((place.buffer, column)) is not each:
+                    break
+                column += each.width
+            else:
+                return place
+    return None
+
+
+def _kept(wanted: list[Node], nodes: Nodes) -> list[Node]:
+    """The values of the forward pass that the backward pass reads and does not compute again."""
+    kept: dict[Node, None] = {}
+    seen: set[Node] = set()
+
+    def visit(node: Node) -> None:
+        if node in seen:
+            return
+        seen.add(node)
+        if not node.later and node.op in COSTLY and node.width:
+            kept[node] = None
+            return
+        for arg in _made_of(node, nodes):
+            visit(arg)
+
+    for node in wanted:
+        visit(node)
+    return list(kept)
+
+
+def _made_of(node: Node, nodes: Nodes) -> tuple[Node, ...]:
+    return nodes.products[node.data[0]].inputs if node.op == "product" else node.args
+
+
+def _inputs(wanted: list[Node], stop: set[Node], nodes: Nodes) -> set[str]:
+    """The buffers that these nodes are computed from."""
+    found: set[str] = set()
+    seen: set[Node] = set()
+    waiting = list(wanted)
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in stop:
+            continue
+        if node.op == "input":
+            found.add(node.data[0])
+        waiting += _made_of(node, nodes)
+    return found
+
+
+def _program(
+    nodes: Nodes,
+    wanted: list[tuple[Node, Place, str | None]],
+    given: dict[Node, Place],
+    widths: dict[str, int],
+) -> Program:
+    """Lay the computation of the wanted nodes out in stages.
+
+    A node's stage is the number of products in a row before it, where what is given counts as an input.
+    """
+    stage_of: dict[Node, int] = {}
+
+    def stage(node: Node) -> int:
+        if node not in stage_of:
+            if node in given or not node.width:
+                stage_of[node] = 0
+            elif node.op == "product":
+                stage_of[node] = 1 + max(stage(arg) for arg in nodes.products[node.data[0]].inputs)
+            else:
+                stage_of[node] = max((stage(arg) for arg in node.args), default=0)
+        return stage_of[node]
+
+    stores = [Store(*each) for each in wanted]
+    places = dict(given)
+    buffers, scratch, products = dict(widths), set[str](), dict[int, Place]()
+
+    def new_scratch(width: int) -> str:
+        name = f"t{len(scratch)}"
+        scratch.add(name)
+        buffers[name] = width
+        return name
+
+    # Products' input rows: where they stand already, or a scratch buffer that is filled on the way.
+    reached: dict[Node, None] = {}
+
+    def reach(node: Node) -> None:
+        if node in reached or node in given or not node.width:
+            return
+        if node.op == "product" and node.data[0] not in products:
+            product = nodes.products[node.data[0]]
+            for arg in product.inputs:
+                reach(arg)
+            products[node.data[0]] = _rows_of(product.inputs, stores, given, widths, new_scratch)
+        for arg in node.args:
+            reach(arg)
+        reached[node] = None
+
+    for node, _, _ in wanted:
+        reach(node)
+    # Values that are needed at a later stage than their own, and cannot be computed again there.
+    spilled: dict[Node, None] = {}
+    seen: set[tuple[Node, int]] = set()
+
+    def use(node: Node, at: int) -> None:
+        if (node, at) in seen or node in given or node.op in ("input", "param", "scalar"):
+            return
+        seen.add((node, at))
+        own = stage(node)
+        if (at > own > 0 and node.op not in COMPARE) or node.width == 1:
+            spilled[node] = None
+            at = own
+        for arg in node.args:
+            use(arg, at)
+
+    for store in list(stores):
+        use(store.node, stage(store.node))
+    for node in spilled:
+        if node not in places:
+            standing = next((s.place for s in stores if s.node is node and s.place.buffer in scratch), None)
+            places[node] = standing or Place(new_scratch(node.width), 0, node.width)
+            if standing is None:
+                stores.append(Store(node, places[node], None))
+
+    count = 1 + max((stage(store.node) for store in stores), default=0)
+    stages: list[list[Group]] = [[] for _ in range(count)]
+    for store in stores:
+        groups = stages[stage(store.node)]
+        group = next((g for g in groups if g.width == store.node.width), None)
+        if group is None:
+            group = Group(store.node.width)
+            groups.append(group)
+        group.stores.append(store)
+    if any(store.node.op in COMPARE for store in stores):
+        raise NotCompiled("a step keeps the result of a comparison")
+    for groups in stages:
+        # A value of one column may be used by wider ones of the same stage, and so comes first.
+        groups.sort(key=lambda group: group.width != 1)
+    return Program(nodes, stages, products, places, buffers, scratch, set(given))
+
+
+def _rows_of(
+    inputs: tuple[Node, ...],
+    stores: list[Store],
+    given: dict[Node, Place],
+    widths: dict[str, int],
+    new_scratch: object,
+) -> Place:
+    """The place where a product's input nodes stand side by side; stores are added where they do not yet."""
+    first = inputs[0]
+    if all(node.op == "input" and node.data[0] == first.data[0] for node in inputs):
+        columns = [first.data[1] + sum(n.width for n in inputs[:k]) for k in range(len(inputs))]
+        if columns == [node.data[1] for node in inputs]:
+            return Place(first.data[0], first.data[1], widths[first.data[0]])
+    standing = {(s.place.buffer, s.place.start): s for s in stores if s.unread != "keep"}
+    for store in stores:
+        if store.node is first and store.place.buffer[0] in "dwt" and store.unread != f"g{store.place.buffer[1:]}":
+            column = store.place.start
+            for node in inputs:
+                there = standing.get((store.place.buffer, column))
+                if there is None or there.node is not node:
+                    break
+                column += node.width
+            else:
+                return store.place
+    width = sum(node.width for node in inputs)
+    name = new_scratch(width)  # type: ignore[operator]
+    column = 0
+    for node in inputs:
+        stores.append(Store(node, Place(name, column, width), None))
+        column += node.width
+    return Place(name, 0, width)

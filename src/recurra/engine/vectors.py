@@ -1,0 +1,246 @@
+"""Vector arithmetic in LLVM's language: constants, loads and stores of parts, and the functions that networks use."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+I32, I64, I8 = ir.IntType(32), ir.IntType(64), ir.IntType(8)
+
+EXP = (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
+
+
+class Vectors:
+    """Emits operations on vectors of one kind.
+
+    Args:
+        builder: where instructions go.
+        double: float64 instead of float32.
+        lanes: numbers in a vector.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, double: bool, lanes: int):
+        self.b, self.double, self.lanes = builder, double, lanes
+        self.number: Any = ir.DoubleType() if double else ir.FloatType()
+        self.whole: Any = I64 if double else I32
+        self.kind = ir.VectorType(self.number, lanes)
+        self.wholes = ir.VectorType(self.whole, lanes)
+        self.module = builder.module
+
+    # -- constants, memory
+
+    def const(self, value: float) -> Any:
+        """The same number in all lanes."""
+        if not self.double:
+            with np.errstate(over="ignore"):
+                value = float(np.float32(value))
+        return ir.Constant(self.kind, [value] * self.lanes)
+
+    def whole_const(self, value: int) -> Any:
+        """The same whole number in all lanes."""
+        return ir.Constant(self.wholes, [value] * self.lanes)
+
+    def splat(self, value: Any) -> Any:
+        """One number in all lanes."""
+        undefined = ir.Constant(self.kind, ir.Undefined)
+        first = self.b.insert_element(undefined, value, I32(0))
+        return self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes))
+
+    def mask(self, count: int) -> Any:
+        """True in the first lanes."""
+        return ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), [int(k < count) for k in range(self.lanes)])
+
+    def load(self, pointer: Any, count: int) -> Any:
+        """`count` numbers from here on, the other lanes zero."""
+        at = self.b.bitcast(pointer, self.kind.as_pointer())
+        if count == self.lanes:
+            found = self.b.load(at)
+            found.align = 8 if self.double else 4
+            return found
+        load = self._intrinsic(
+            "llvm.masked.load", [self.kind, at.type], self.kind, [at.type, I32, self._flags(), self.kind]
+        )
+        return self.b.call(load, [at, I32(8 if self.double else 4), self.mask(count), self.const(0.0)])
+
+    def store(self, value: Any, pointer: Any, count: int) -> None:
+        """The first `count` numbers, from here on."""
+        at = self.b.bitcast(pointer, self.kind.as_pointer())
+        if count == self.lanes:
+            self.b.store(value, at).align = 8 if self.double else 4
+            return
+        void = ir.VoidType()
+        store = self._intrinsic(
+            "llvm.masked.store", [self.kind, at.type], void, [self.kind, at.type, I32, self._flags()]
+        )
+        self.b.call(store, [value, at, I32(8 if self.double else 4), self.mask(count)])
+
+    def _flags(self) -> Any:
+        return ir.VectorType(ir.IntType(1), self.lanes)
+
+    def _intrinsic(self, name: str, overloads: list[Any], result: Any, args: list[Any]) -> Any:
+        full = name + "".join(f".{self._mangled(kind)}" for kind in overloads)
+        known = self.module.globals.get(full)
+        return known or ir.Function(self.module, ir.FunctionType(result, args), full)
+
+    def _mangled(self, kind: Any) -> str:
+        if isinstance(kind, ir.PointerType):
+            return "p0"
+        base = "f64" if self.double else "f32"
+        return f"v{self.lanes}{base}" if isinstance(kind, ir.VectorType) else base
+
+    def call(self, name: str, *args: Any) -> Any:
+        """An intrinsic on vectors of this kind."""
+        return self.b.call(self._intrinsic(name, [self.kind], self.kind, [self.kind] * len(args)), list(args))
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """a * b + c, rounded once."""
+        return self.call("llvm.fma", a, b, c)
+
+    # -- functions
+
+    def apply(self, op: str, args: list[Any]) -> Any:
+        """An operation of the graph by name."""
+        b = self.b
+        plain = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
+        if op in plain:
+            return plain[op](*args)
+        compare = {"lt": "<", "gt": ">", "le": "<=", "ge": ">=", "eq": "=="}
+        if op in compare:
+            return b.fcmp_ordered(compare[op], *args)
+        return getattr(self, f"_{op}")(*args)
+
+    def _ne(self, x: Any, y: Any) -> Any:
+        return self.b.fcmp_unordered("!=", x, y)
+
+    def _round(self, x: Any) -> Any:
+        return self.call("llvm.rint", x)
+
+    def _isnan(self, x: Any) -> Any:
+        return self.b.fcmp_unordered("uno", x, x)
+
+    def _logical_and(self, x: Any, y: Any) -> Any:
+        return self.b.and_(x, y)
+
+    def _logical_or(self, x: Any, y: Any) -> Any:
+        return self.b.or_(x, y)
+
+    def _logical_not(self, x: Any) -> Any:
+        return self.b.not_(x)
+
+    _bitwise_and, _bitwise_or, _bitwise_not, _logical_and_ = _logical_and, _logical_or, _logical_not, _logical_and
+
+    def _where(self, condition: Any, yes: Any, no: Any) -> Any:
+        return self.b.select(condition, yes, no)
+
+    def _fill(self, x: Any) -> Any:
+        return x
+
+    def _neg(self, x: Any) -> Any:
+        return self.b.fneg(x)
+
+    def _abs(self, x: Any) -> Any:
+        return self.call("llvm.fabs", x)
+
+    def _sqrt(self, x: Any) -> Any:
+        return self.call("llvm.sqrt", x)
+
+    def _floor(self, x: Any) -> Any:
+        return self.call("llvm.floor", x)
+
+    def _reciprocal(self, x: Any) -> Any:
+        return self.b.fdiv(self.const(1.0), x)
+
+    def _rsqrt(self, x: Any) -> Any:
+        return self._reciprocal(self._sqrt(x))
+
+    def _relu(self, x: Any) -> Any:
+        # Written so that NaN passes, as it does in torch.
+        return self.b.select(self.b.fcmp_ordered("<=", x, self.const(0.0)), self.const(0.0), x)
+
+    def _maximum(self, x: Any, y: Any) -> Any:
+        larger = self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
+        return self.b.select(self.b.fcmp_unordered("uno", x, x), x, larger)
+
+    def _minimum(self, x: Any, y: Any) -> Any:
+        smaller = self.b.select(self.b.fcmp_ordered("<", x, y), x, y)
+        return self.b.select(self.b.fcmp_unordered("uno", x, x), x, smaller)
+
+    def _sign(self, x: Any) -> Any:
+        zero = self.const(0.0)
+        below = self.b.select(self.b.fcmp_ordered("<", x, zero), self.const(-1.0), zero)
+        return self.b.select(self.b.fcmp_ordered(">", x, zero), self.const(1.0), below)
+
+    def _library(self, name: str, x: Any) -> Any:
+        """A function of the C library, number by number."""
+        known = self.module.globals.get(name)
+        function = known or ir.Function(self.module, ir.FunctionType(self.number, [self.number]), name)
+        result = ir.Constant(self.kind, ir.Undefined)
+        for lane in range(self.lanes):
+            value = self.b.call(function, [self.b.extract_element(x, I32(lane))])
+            result = self.b.insert_element(result, value, I32(lane))
+        return result
+
+    def _polynomial(self, x: Any, coefficients: tuple[float, ...]) -> Any:
+        """Horner's scheme; the highest power comes last."""
+        result = self.const(coefficients[-1])
+        for c in reversed(coefficients[:-1]):
+            result = self.fma(result, x, self.const(c))
+        return result
+
+    def _exp(self, x: Any) -> Any:
+        """2^n e^r, n the nearest whole number to x / log 2; 2 units in the last place."""
+        if self.double:
+            return self._library("exp", x)
+        low, high = self.const(-104.0), self.const(88.8)
+        inside = self.b.select(self.b.fcmp_ordered("<", x, low), low, x)
+        inside = self.b.select(self.b.fcmp_ordered(">", inside, high), high, inside)
+        n = self.call("llvm.rint", self.b.fmul(inside, self.const(math.log2(math.e))))
+        r = self.fma(n, self.const(-0.693145751953125), inside)
+        r = self.fma(n, self.const(-1.428606765330187e-06), r)
+        power = self.b.fptosi(n, self.wholes)
+        # In two halves, so that the results just above zero and just below infinity are right as well.
+        half = self.b.ashr(power, self.whole_const(1))
+        rest = self.b.sub(power, half)
+        result = self._polynomial(r, EXP)
+        for part in (half, rest):
+            shifted = self.b.shl(self.b.add(part, self.whole_const(127)), self.whole_const(23))
+            result = self.b.fmul(result, self.b.bitcast(shifted, self.kind))
+        return result
+
+    def _sigmoid(self, x: Any) -> Any:
+        return self._reciprocal(self.b.fadd(self.const(1.0), self._exp(self._neg(x))))
+
+    def _tanh(self, x: Any) -> Any:
+        """A quotient of polynomials, odd over even, on |x| < 7.9, beyond which tanh is 1 in float32."""
+        if self.double:
+            return self._library("tanh", x)
+        bound = self.const(7.90531110763549805)
+        inside = self.b.select(self.b.fcmp_ordered(">", x, bound), bound, x)
+        inside = self.b.select(self.b.fcmp_ordered("<", inside, self._neg(bound)), self._neg(bound), inside)
+        square = self.b.fmul(inside, inside)
+        top: tuple[float, ...] = (
+            4.89352455891786e-03,
+            6.37261928875436e-04,
+            1.48572235717979e-05,
+            5.12229709037114e-08,
+        )
+        top += (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)
+        below: tuple[float, ...] = (
+            4.89352518554385e-03,
+            2.26843463243900e-03,
+            1.18534705686654e-04,
+            1.19825839466702e-06,
+        )
+        return self.b.fdiv(self.b.fmul(inside, self._polynomial(square, top)), self._polynomial(square, below))
+
+    def _log(self, x: Any) -> Any:
+        return self._library("log" if self.double else "logf", x)
+
+    def _log1p(self, x: Any) -> Any:
+        return self._library("log1p" if self.double else "log1pf", x)
+
+    def _expm1(self, x: Any) -> Any:
+        return self._library("expm1" if self.double else "expm1f", x)

@@ -1,0 +1,1 @@
+"""Generators of the classical problems on which recurrent networks are compared."""
