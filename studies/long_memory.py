@@ -93,7 +93,8 @@ def plot(curves: dict[str, list[float]], file: Path) -> None:
     axes = figure.add_subplot()
     for label, curve in curves.items():
         axes.plot(range(len(curve)), curve, label=label)
-    axes.set(xlabel="lag (steps)", ylabel="gradient norm, 1 at lag 0", yscale="log", ylim=(1e-12, None))
+    top = 10 * max(max(curve) for curve in curves.values())
+    axes.set(xlabel="lag (steps)", ylabel="gradient norm, 1 at lag 0", yscale="log", ylim=(1e-12, top))
     axes.legend()
     figure.savefig(file)
 

@@ -14,12 +14,16 @@ import torch
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("RECURRA_DATA") or ROOT.parent / "shared" / "data")
 STUDIES = {
+    "add_task": None,
     "adding_problem": None,
     "context_sensitive": None,
+    "double_pole": None,
+    "evolino": None,
     "japanese_vowels": "japanese_vowels",
     "long_memory": None,
     "m4_hourly": "m4",
     "precise_timing": None,
+    "rule_costs": None,
 }
 """Each study and the data set it needs, if any."""
 

@@ -88,7 +88,9 @@ def test_info_cells_counts_parameters_and_names_abilities(recurra: Callable) -> 
     assert next(line for line in lines if line.startswith("lstm ")).split()[-1] == f"{4 * 16 * (8 + 16 + 2):,}"
 
 
-@pytest.mark.parametrize(("what", "words"), [("cells", "lstm"), ("tasks", "Forecaster"), ("rules", "tbptt")])
+@pytest.mark.parametrize(
+    ("what", "words"), [("cells", "lstm"), ("tasks", "Forecaster"), ("rules", "tbptt"), ("searches", "cosyne")]
+)
 def test_info_lists(what: str, words: str, recurra: Callable) -> None:
     result = recurra("info", what)
     assert result.code == 0 and words in result.out

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from cells import TABLE
+from recurra.analysis.gradient_flow import gradient_flow
+from recurra.analysis.hidden_states import hidden_states
 from recurra.cells import CELLS, Cell, cell_class, map_state
 from recurra.cells.state import state_tensors
 from recurra.cells.variant import weight_named
@@ -255,6 +257,16 @@ def test_zoneout_keeps_units_or_their_mean(row: CellRow) -> None:
                     same(mixed, 0.4 * old + 0.6 * new)
     with pytest.raises(UsageError, match=r"zoneout names 'nothing'. Needed: parts of the state, that is "):
         layer_of(row, zoneout={"nothing": 0.1})
+
+
+@every_cell
+def test_the_instruments_look_into_every_cell(row: CellRow) -> None:
+    layer = layer_of(row, layers(row))
+    x = inputs(row, 7, 3)
+    found = gradient_flow(layer, x, [7, 4, 0])
+    assert found["norm"][0] == 1.0 and len(found["norm"]) <= 7 and found["text"]
+    shown = hidden_states(layer, x, [7, 4, 0], ["a", "b", "c"])
+    assert shown["sequence"] == "a" and len(shown["states"]) == 7
 
 
 @every_cell

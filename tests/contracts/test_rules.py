@@ -16,6 +16,7 @@ from recurra.learn.rules.bptt import BPTT
 from recurra.learn.rules.registry import RULES, make_rule
 from recurra.learn.rules.state_tree import cut_from_graph, map_tensors, tensors_of
 from recurra.learn.rules.tbptt import TBPTT
+from recurra.nn import Recurrent
 from recurra.types import GradientRule
 
 STEPS = 11
@@ -84,6 +85,32 @@ class TwoLevels(nn.Module):
         return "this network reads sequences in both directions" if self.both_ways else None
 
 
+class WithCell(nn.Module):
+    """One registered cell, or a stack of such, and a read-out."""
+
+    def __init__(self, cell: str, layers: int, both_ways: bool = False, only_last: bool = False):
+        super().__init__()
+        self.layer = Recurrent(cell, 3, 4, layers)
+        self.out = nn.Linear(self.layer.output_size, 1)
+        self.both_ways, self.only_last = both_ways, only_last
+        self.spans: list[tuple[int, int]] = []
+
+    def forward(self, batch: Sequences, start: int, stop: int, state: Any) -> tuple[Tensor, Any]:
+        self.spans.append((start, stop))
+        y, state = self.layer(batch.x[start:stop], state)
+        if self.only_last:
+            y = y[-1:] if stop == batch.steps else y[:0]
+            start = stop - len(y)
+        error = self.out(y).squeeze(-1) - batch.y[start:stop]
+        return (error**2).sum() / max(1, batch.steps * batch.size), state
+
+    why_not_streamed = TwoLevels.why_not_streamed
+
+
+def network(case: RuleCase, **options: bool) -> Any:
+    return WithCell(case.cell, case.layers, **options) if case.cell else TwoLevels(**options)
+
+
 @pytest.fixture
 def double() -> Iterator[None]:
     before = torch.get_default_dtype()
@@ -103,6 +130,7 @@ def gradients(learner: nn.Module) -> dict[str, Tensor]:
 
 def apply(rule: Any, learner: nn.Module, batch: Sequences) -> tuple[Tensor, dict[str, Tensor]]:
     learner.zero_grad()
+    torch.manual_seed(1)
     loss, memory = rule.step(learner, batch, rule.reset(rule.init(learner)))
     rule.flush(learner, memory)
     return loss, gradients(learner)
@@ -132,7 +160,7 @@ def close(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 
 def label(case: RuleCase) -> str:
-    return repr(case.make())
+    return repr(case.make()) + (f", {case.cell}" if case.cell else "")
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=label)
@@ -155,77 +183,83 @@ def test_flags_agree_with_the_registry(case: RuleCase) -> None:
     rule = case.make()
     assert (rule.exact, rule.online) == (RULES[case.name].exact, RULES[case.name].online)
     assert rule.unbiased or not rule.exact
-    assert rule.exact == (case.reach is None)
+    assert rule.exact == (case.reach is None and not case.approximate)
 
 
 @every_case
 @pytest.mark.parametrize("only_last", [False, True], ids=["loss at all steps", "loss at the last step"])
 def test_the_gradient_is_the_one_of_its_definition(case: RuleCase, only_last: bool, double: None) -> None:
-    learner, batch = TwoLevels(only_last=only_last), sequences()
+    learner, batch = network(case, only_last=only_last), sequences()
     loss, found = apply(case.make(), learner, batch)
     whole = case.reach(STEPS) if case.reach else [(0, STEPS, 0)]
-    close(found, by_definition(learner, batch, whole))
+    if not case.approximate:
+        close(found, by_definition(learner, batch, whole))
     torch.testing.assert_close(loss, learner(batch, 0, STEPS, None)[0].detach(), rtol=1e-12, atol=1e-14)
     assert not loss.requires_grad
 
 
 @every_case
 def test_a_rule_that_is_not_exact_is_not(case: RuleCase, double: None) -> None:
-    learner, batch = TwoLevels(), sequences()
+    learner, batch = network(case), sequences()
     truth = apply(BPTT(), learner, batch)[1]
     found = apply(case.make(), learner, batch)[1]
     off = max(float((found[name] - truth[name]).abs().max()) for name in truth)
-    whole = case.reach is None or case.make().k1 >= STEPS
+    assert all(bool(found[name].any()) for name in truth)
+    whole = case.reach is None and not case.approximate or getattr(case.make(), "k1", 0) >= STEPS
     assert off < 1e-12 if whole else off > 1e-4
 
 
 @every_case
 def test_gradients_are_added_to_what_is_there(case: RuleCase, double: None) -> None:
-    learner, batch = TwoLevels(), sequences()
+    learner, batch = network(case), sequences()
     rule = case.make()
     once = apply(rule, learner, batch)[1]
-    rule.step(learner, batch, rule.init(learner))
+    torch.manual_seed(1)
+    rule.flush(learner, rule.step(learner, batch, rule.init(learner))[1])
     close(gradients(learner), {name: 2 * part for name, part in once.items()})
 
 
 @every_case
 def test_a_second_batch_gives_the_same_as_on_its_own(case: RuleCase, double: None) -> None:
-    learner, first, second = TwoLevels(), sequences(), sequences(7)
+    learner, first, second = network(case), sequences(), sequences(7)
     rule = case.make()
     alone = apply(rule, learner, second)[1]
+    torch.manual_seed(1)  # a matrix of random feedback is drawn at the first step, and kept
     memory = rule.step(learner, first, rule.init(learner))[1]
     learner.zero_grad()
-    rule.step(learner, second, rule.reset(memory))
+    torch.manual_seed(1)
+    rule.flush(learner, rule.step(learner, second, rule.reset(memory))[1])
     close(gradients(learner), alone)
 
 
 @every_case
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_short_sequences(case: RuleCase, steps: int, double: None) -> None:
-    learner, batch = TwoLevels(), sequences(max(steps, 1))
+    learner, batch = network(case), sequences(max(steps, 1))
     batch = Sequences(batch.x[:steps], batch.y[:steps])
     loss, found = apply(case.make(), learner, batch)
-    if steps:
+    if steps and not case.approximate:
         reach = case.reach(steps) if case.reach else [(0, steps, 0)]
         close(found, by_definition(learner, batch, reach))
-    else:
+    elif not steps:
         assert float(loss) == 0
         assert all(not bool(part.any()) for part in found.values())
 
 
 @every_case
 def test_spans_follow_one_another(case: RuleCase, double: None) -> None:
-    learner = TwoLevels()
+    learner = network(case)
     apply(case.make(), learner, sequences())
     assert learner.spans[0][0] == 0 and learner.spans[-1][1] == STEPS
-    assert all(a[1] == b[0] for a, b in zip(learner.spans, learner.spans[1:], strict=False))
+    # Rules that cut recurrent products look at one step twice more, once, to see that no weight is left without effect.
+    assert all(a[1] == b[0] or a == b for a, b in zip(learner.spans, learner.spans[1:], strict=False))
 
 
 @every_case
 def test_what_cannot_be_streamed(case: RuleCase) -> None:
     rule = case.make()
-    assert rule.supports(TwoLevels()) is None
-    reason = rule.supports(TwoLevels(both_ways=True))
+    assert rule.supports(network(case)) is None
+    reason = rule.supports(network(case, both_ways=True))
     if case.needs_stream:
         assert reason is not None and "both directions" in reason and "use the rule bptt" in reason
     else:
@@ -237,7 +271,9 @@ def test_cost_is_stated(case: RuleCase) -> None:
     rule = case.make()
     cost = rule.cost(hidden=10, parameters=1000, steps=200)
     assert cost.formula == RULES[case.name].cost
-    if case.reach is None:
+    if case.name not in ("bptt", "tbptt"):
+        assert cost.time > 0 and cost.memory > 0
+    elif case.reach is None:
         assert (cost.time, cost.memory) == (1000.0, 2000.0)
     else:
         assert (cost.time, cost.memory) == (1000 * rule.k2 / rule.k1, 10.0 * min(rule.k2, 200))
@@ -278,6 +314,11 @@ def test_tbptt_keeps_no_more_than_k2_steps_of_graph(double: None) -> None:
         ("tbptt", ["do not fit", "whole numbers, as in tbptt(50)"]),
         ("tbptt(a)", ["do not fit"]),
         ("bptt(3)", ["do not fit"]),
+        ("snap(0)", ["n is 0", "positive whole number", "snap(1)"]),
+        ("snap", ["do not fit"]),
+        ("eprop(feedback=odd)", ["feedback is 'odd'", "'symmetric' or 'random'"]),
+        ("rtrl(max_megabytes=0)", ["max_megabytes is 0", "megabytes"]),
+        ("blockrtrl(block=0)", ["block is 0", "'auto' or a positive whole number"]),
         ("tbtt(3)", ["not a gradient rule", "did you mean 'tbptt'?"]),
     ],
 )

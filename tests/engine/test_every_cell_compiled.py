@@ -25,7 +25,6 @@ from recurra.unroll.elapsed import elapsed_times  # noqa: E402
 NOT_YET = {
     "clockwork": "remainder",
     "dendritic_plrnn": "unsqueeze",
-    "extended_lstm": "comparison",
     "gru_d": "sum",
     "hierarchical": "remainder",
     "hm_rnn": "unsqueeze",
@@ -43,13 +42,11 @@ NOT_YET = {
     "qrnn_f": "more than one dimension",
     "qrnn_ifo": "more than one dimension",
     "second_order": "view",
-    "slstm": "",
-    "slstm_linear": "",
     "srnn": "index_select",
     "su_gru": "unsqueeze",
     "su_rnn": "unsqueeze",
     "tau_gru": "more than one dimension",
-    "unitary": "",
+    "unitary": "cannot be traced",
 }
 """Cells whose steps hold what is not compiled yet, and a word of the reason that is given."""
 

@@ -24,9 +24,10 @@ def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 2
 
     Equations:
         norm(k) = mean over sequences of ||dL/dh_{t-k}|| / ||dL/dh_t||,  L = v . h_t,  t the sequence's last step,
-        v one random direction of length 1. dL/dh_s is the whole effect of the last layer's hidden output at step s on
-        L, through all steps in between: it is taken by adding a zero to h_s and differentiating by that zero. A lag
-        counts the sequences that are long enough for it. The layers below give their outputs and are left as they are.
+        v one random direction of length 1. dL/dh_s is the whole effect of the last layer's hidden output at step s (of
+        its state's first part, where the output is no part of the state) on L, through all steps between: it is taken
+        by adding a zero to h_s and differentiating by that zero. A lag counts the sequences that are long enough for
+        it. The layers below give their outputs and are left as they are.
 
     Args:
         layer: a recurrent layer; of a bidirectional one, the forward direction is measured.
@@ -43,7 +44,7 @@ def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 2
         is at most 1/2, or None) and `text` (one plain sentence). Computed in float64, and cut where it overflows.
 
     Raises:
-        UsageError: there is no step at all, or the cell's output is no part of its state.
+        UsageError: there is no step at all.
 
     Reference:
         S. Hochreiter. Untersuchungen zu dynamischen neuronalen Netzen. Diploma thesis, TU Munich (1991).
@@ -110,29 +111,37 @@ def _steps(count: int) -> str:
 
 
 class _Pushed(Cell):
-    """A cell whose hidden output may be pushed: what follows the input's features in x is added to it."""
+    """A cell whose hidden units may be pushed: what follows the input's features in x is added to them.
+
+    Pushed, and given as output, is the part of the state that is the cell's output; where the output is no part of the
+    state, it is the state's first part.
+    """
 
     def __init__(self, inner: Cell):
-        super().__init__(inner.input_size + inner.output_size, inner.hidden_size, inner.output_size)
-        self.inner = inner
+        start = inner.initial_state(1)
+        y, after = inner.advance(inner.project(state_tensors(start)[0].new_zeros(1, inner.input_size)), start)
+        parts = state_tensors(after)
+        place = next((index for index, part in enumerate(parts) if part is y), 0)
+        width = parts[place].numel()
+        super().__init__(inner.input_size + width, inner.hidden_size, width)
+        self.inner, self.place = inner, place
 
     def initial_state(self, batch_size: int, *, dtype: Any = None, device: Any = None) -> State:
         return self.inner.initial_state(batch_size, dtype=dtype, device=device)
 
-    def project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
         features = self.inner.input_size
-        return torch.cat([self.inner.project(x[..., :features]), x[..., features:]], dim=-1)
+        projected = self.inner.project(x[..., :features])
+        return (x[..., features:], *([projected] if isinstance(projected, Tensor) else projected))
 
-    def advance(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
-        y, after = self.inner.advance(projected[..., : -self.output_size], state)
-        if not any(part is y for part in state_tensors(after)):
-            raise UsageError(
-                f"the output of {type(self.inner).__name__} is no part of its state",
-                where="gradient_flow",
-                need="a cell that hands its output on to its next step",
-            )
-        pushed = y + projected[..., -self.output_size :]
-        return pushed, map_state(lambda part: pushed if part is y else part, after)
+    def advance(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+        push, *parts = projected
+        _, after = self.inner.advance(parts[0] if len(parts) == 1 else tuple(parts), state)
+        tensors = state_tensors(after)
+        pushed = tensors[self.place] + push.reshape(tensors[self.place].shape)
+        # The parts may be one tensor twice: all of them are pushed.
+        meant = tensors[self.place]
+        return pushed.flatten(1), map_state(lambda part: pushed if part is meant else part, after)
 
 
 def _in_float64(cell: Cell) -> Cell:

@@ -1,4 +1,4 @@
-"""`recurra info MODEL|cells|tasks|rules`: what there is, and what a model folder holds."""
+"""`recurra info MODEL|cells|tasks|rules|searches`: what there is, and what a model folder holds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from recurra.cells.registry import CELLS
 from recurra.cli.flags import Json
 from recurra.cli.terminal import Terminal, number
 from recurra.learn.rules.registry import RULES
+from recurra.learn.search.registry import SEARCHES
 from recurra.tasks.registry import TASKS
 
 What = Annotated[
-    str, typer.Argument(metavar="MODEL|cells|tasks|rules", help="a model or run folder, or a list", show_default=False)
+    str,
+    typer.Argument(
+        metavar="MODEL|cells|tasks|rules|searches", help="a model or run folder, or a list", show_default=False
+    ),
 ]
 
 
@@ -27,7 +31,7 @@ HiddenSize = Annotated[
 
 
 def info(what: What, input_size: InputSize = 8, hidden_size: HiddenSize = 64, json: Json = False) -> None:
-    """Show a model's facts, or the list of cells (with papers, parameters and abilities), tasks or gradient rules."""
+    """Show a model's facts, or a list: cells (with papers, parameters, abilities), tasks, gradient rules, searches."""
     terminal = Terminal(aside=json, quiet=json)
     if what == "cells" and json:
         terminal.json({"cells": _cell_facts(input_size, hidden_size)})
@@ -67,11 +71,18 @@ def _tasks() -> tuple[list[str], list[list[str]]]:
 
 
 def _rules() -> tuple[list[str], list[list[str]]]:
-    rows = [[r.name, r.summary, "exact" if r.exact else "approximate", r.cost, r.reference] for r in RULES.values()]
-    return ["rule", "what it does", "gradient", "cost", "reference"], rows
+    rows = [
+        [r.name, r.summary, "exact" if r.exact else "approximate", r.cost, r.locality, r.reference]
+        for r in RULES.values()
+    ]
+    return ["rule", "what it does", "gradient", "cost", "locality", "reference"], rows
 
 
-TABLES = {"tasks": _tasks, "rules": _rules}
+def _searches() -> tuple[list[str], list[list[str]]]:
+    return ["search", "what it does", "reference"], [[s.name, s.summary, s.reference] for s in SEARCHES.values()]
+
+
+TABLES = {"tasks": _tasks, "rules": _rules, "searches": _searches}
 DRIVEN = {"fold": "trees", "sweep": "grids"}
 
 

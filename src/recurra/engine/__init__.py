@@ -27,7 +27,7 @@ def why_not_called(x: Tensor, state: Any, with_resets: bool, cell: Cell) -> str 
         return f"x is on {x.device.type}, and code is compiled for the processor"
     if torch.is_autocast_enabled("cpu"):
         return "autocast changes number formats within a step"
-    if cell.dropped is not None:
+    if any(isinstance(part, Cell) and part.dropped is not None for part in cell.modules()):
         return "recurrent dropout acts between the steps"
     if x.shape[0] == 0 or x.shape[1] == 0:
         return "there are no time steps or no sequences"

@@ -18,7 +18,7 @@ from recurra.engine.lower import lower
 from recurra.engine.machine import Machine, host
 from recurra.engine.plan import Place, Program, make_plan
 from recurra.engine.tiles import pack
-from recurra.engine.trace import BATCH, trace_step
+from recurra.engine.trace import trace_step
 
 _POOL: dict[int, ThreadPoolExecutor] = {}
 
@@ -48,11 +48,10 @@ class Kernel:
         if dtype not in (torch.float32, torch.float64):
             raise NotCompiled(f"numbers are {dtype}")
         self.dtype, self.double = dtype, dtype == torch.float64
-        examples = [torch.randn(BATCH, part.shape[-1], dtype=dtype) for part in projected]
-        traced = trace_step(cell, examples, with_times)
+        traced = trace_step(cell, list(projected), with_times)
         lowered = lower(traced)
         self.projected, self.states = traced.projected, traced.states
-        self.widths = lowered.widths
+        self.widths, self.batch = lowered.widths, traced.batch
         self.output_size = traced.output_size
         self.before, self.after = lowered.before, lowered.after
         self.plan = make_plan(lowered, traced.projected, traced.states)
@@ -72,7 +71,10 @@ class Kernel:
     def params(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """What nodes and products read of the weights, the same for all steps."""
         with torch.no_grad():
-            return [part.to(self.dtype).contiguous() for part in self.before(*weights)]
+            found = [part.to(self.dtype) for part in self.before(*weights)]
+            # What the trace wrote out for each of its sequences is one row.
+            rows = [part[0] if part.dim() == 2 and part.shape[0] == self.batch else part for part in found]
+            return [part.contiguous() for part in rows]
 
     def run(
         self,

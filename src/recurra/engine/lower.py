@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from recurra.engine.graph import Node, Nodes, NotCompiled
-from recurra.engine.trace import BATCH, Traced
+from recurra.engine.trace import Traced
 
 PARAM, ROW, AFTER = "param", "row", "after"
 """What a value of the graph is: the same for all rows and steps; one row a sequence; a sum over sequences."""
@@ -133,23 +133,18 @@ class _Lowering:
         if AFTER in kinds:
             self.kind[node] = AFTER
         elif ROW not in kinds:
-            shape: Any = getattr(value, "shape", ())
-            # `full` of zeros to be filled has the batch's size and stands for rows.
-            rows = node.target is torch.ops.aten.full.default and len(shape) == 2 and shape[0] == BATCH
-            self.kind[node] = ROW if rows and self._is_row_fill(node) else PARAM
-            if self.kind[node] == ROW:
-                self.width[node] = shape[1]
+            self.kind[node] = PARAM
+            if isinstance(value, Tensor) and value.dim() == 2 and value.shape[0] == self.traced.batch:
+                # The same row for all sequences, written out once for each.
+                self.width[node] = value.shape[1]
         elif self._sums_rows(node):
             self.kind[node] = AFTER
         else:
-            if isinstance(value, Tensor) and (value.dim() != 2 or value.shape[0] != BATCH):
+            if isinstance(value, Tensor) and (value.dim() != 2 or value.shape[0] != self.traced.batch):
                 raise NotCompiled(_told(node, "gives a value that is not one row a sequence"))
             self.kind[node] = ROW
             if isinstance(value, Tensor):
                 self.width[node] = value.shape[1]
-
-    def _is_row_fill(self, node: fx.Node) -> bool:
-        return all(user.meta["val"].shape[0] == BATCH for user in node.users)
 
     def _sums_rows(self, node: fx.Node) -> bool:
         name = _name(node)
@@ -160,7 +155,7 @@ class _Lowering:
     # -- where rows are cut, so that every piece is computed alike
 
     def _cut(self) -> None:
-        rows = [n for n in self.order if self.kind.get(n) == ROW and n in self.width]
+        rows = [n for n in self.order if n in self.width]
         self.cuts = {node: {0, self.width[node]} for node in rows}
         changed = True
         while changed:
@@ -218,7 +213,7 @@ class _Lowering:
             raise NotCompiled(_told(node, "takes every second column or fewer"))
         width = self.width[source] if source in self.width else 0
         if dim == 0:
-            if (start or 0) == 0 and (stop is None or stop >= BATCH):
+            if (start or 0) == 0 and (stop is None or stop >= self.traced.batch):
                 return source, 0, width
             raise NotCompiled(_told(node, "picks some of the sequences"))
         start = 0 if start is None else start + width if start < 0 else start
@@ -243,7 +238,7 @@ class _Lowering:
         if node not in self.made:
             # Depth first by hand would be needed for very deep steps only; the graph's order serves all the same.
             for each in self.order:
-                if self.kind.get(each) == ROW and each in self.width and each not in self.made:
+                if each in self.width and each not in self.made:
                     self.made[each] = self._make(each)
         return self.made[node]
 
@@ -262,6 +257,10 @@ class _Lowering:
             buffer = self.buffer[node]
             later = buffer.startswith("g")
             return tuple(self.nodes.make("input", (), b - a, (buffer, a), later) for a, b in spans)
+        if name in ("full", "full_like"):
+            return tuple(self._op("fill", (self.nodes.scalar(_args(node)[1]),), b - a) for a, b in spans)
+        if self.kind[node] == PARAM:
+            return tuple(self.nodes.make("param", (), b - a, (self._param(node), a)) for a, b in spans)
         if name in ("slice", "getitem"):
             source, start, stop = self._range(node)
             return self._between(source, start, stop)
@@ -277,8 +276,6 @@ class _Lowering:
                 one, zero = self.nodes.scalar(1.0), self.nodes.scalar(0.0)
                 return tuple(self._op("where", (made, one, zero), made.width) for made in self.made[source])
             return self.made[source]
-        if name in ("full", "full_like"):
-            return tuple(self._op("fill", (self.nodes.scalar(_args(node)[1]),), b - a) for a, b in spans)
         if name in ("mm", "addmm"):
             return self._product(node, spans)
         if name == "expand":
@@ -299,7 +296,7 @@ class _Lowering:
         if not isinstance(arg, fx.Node):
             return self.nodes.scalar(arg)
         value = arg.meta["val"]
-        if self.kind[arg] == PARAM:
+        if self.kind[arg] == PARAM and arg not in self.width:
             if value.numel() == 1:
                 return self.nodes.make("param", (), 1, (self._param(arg), 0))
             if value.dim() == 2 and value.shape[0] != 1:
@@ -382,11 +379,11 @@ class _Lowering:
             copies[leaf] = graph.placeholder(f"weight_{number}")
         needed = self._needed([r for r in results if isinstance(r, fx.Node)])
         for node in self.order:
-            if node in needed and self.kind[node] == ROW:
+            if node in needed and node in self.width:
                 copies[node] = graph.placeholder(f"rows_{len(self.sequences)}")
                 self.sequences.append(node)
         for node in self.order:
-            if node in needed and self.kind[node] != ROW and node not in copies:
+            if node in needed and node not in self.width and node not in copies:
                 copies[node] = graph.node_copy(node, lambda each: copies[each])
         graph.output([copies[r] if isinstance(r, fx.Node) else r for r in results])
         graph.eliminate_dead_code()
@@ -400,7 +397,7 @@ class _Lowering:
             node = waiting.pop()
             if node not in found:
                 found.add(node)
-                if self.kind[node] != ROW:
+                if node not in self.width:
                     waiting += node.all_input_nodes
         return found
 

@@ -275,16 +275,16 @@ def _program(
     spilled: dict[Node, None] = {}
     seen: set[tuple[Node, int]] = set()
 
-    def use(node: Node, at: int) -> None:
-        if (node, at) in seen or node in given or node.op in ("input", "param", "scalar"):
+    def use(node: Node, at: int, wide: bool = False) -> None:
+        if (node, at) in seen and not wide or node in given or node.op in ("input", "param", "scalar"):
             return
         seen.add((node, at))
         own = stage(node)
-        if (at > own > 0 and node.op not in COMPARE) or node.width == 1:
+        if (at > own > 0 and node.op not in COMPARE) or (node.width == 1 and wide):
             spilled[node] = None
             at = own
         for arg in node.args:
-            use(arg, at)
+            use(arg, at, node.width > 1 and arg.width == 1)
 
     for store in list(stores):
         use(store.node, stage(store.node))

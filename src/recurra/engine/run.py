@@ -18,7 +18,9 @@ from recurra.types import State
 
 class _Loop(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernel: Kernel, cell: Cell, reverse: bool, flags: Any, dt: Any, *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any, kernel: Kernel, cell: Cell, training: bool, reverse: bool, flags: Any, dt: Any, *tensors: Tensor
+    ) -> Any:
         plan = kernel.plan
         parts = [part.contiguous() for part in tensors[: kernel.projected]]
         states = tensors[kernel.projected : kernel.projected + kernel.states]
@@ -33,7 +35,7 @@ class _Loop(torch.autograd.Function):
             buffers[f"s{k}"] = buffers[f"n{k}"] = whole
         if plan.output_from is None:
             buffers["y"] = kernel.new(steps, batch, kernel.output_size)
-        training = any(ctx.needs_input_grad)
+        training = training and any(ctx.needs_input_grad)
         if training and plan.kept:
             buffers["kept"] = kernel.new(steps, batch, plan.kept)
         params = kernel.params(weights)
@@ -76,26 +78,26 @@ class _Loop(torch.autograd.Function):
         found: list[Any] = [buffers[f"dx{k}"] for k in range(kernel.projected)]
         # Where no step was made, the gradient of the first state is that of the last.
         found += [buffers[f"d{k}"][0] for k in range(kernel.states)]
-        wanted = ctx.needs_input_grad[5 + kernel.projected + kernel.states :]
+        wanted = ctx.needs_input_grad[6 + kernel.projected + kernel.states :]
         if any(wanted):
             sequences = [sequence_of(place, columns, buffers, reverse) for place, columns in plan.summed]
             gradients = kernel.after(*weights, *sequences)
             found += [g if want else None for g, want in zip(gradients, wanted, strict=True)]
         else:
             found += [None] * len(weights)
-        return (None, None, None, None, None, *found)
+        return (None,) * 6 + tuple(found)
 
 
 def _again(ctx: Any, dt: Any, tensors: Sequence[Tensor], gradients: Sequence[Any]) -> Any:
     """The gradient by the plain loop, so that it can be differentiated once more."""
-    kernel, needed = ctx.kernel, ctx.needs_input_grad[5:]
+    kernel, needed = ctx.kernel, ctx.needs_input_grad[6:]
     outputs = plain(kernel, ctx.cell, ctx.reverse, ctx.flags, dt, tensors)
     leaves = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]
     pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad]
     found = iter(
         torch.autograd.grad([o for o, _ in pairs], leaves, [g for _, g in pairs], create_graph=True, allow_unused=True)
     )
-    return (None, None, None, None, None, *(next(found) if need else None for need in needed))
+    return (None,) * 6 + tuple(next(found) if need else None for need in needed)
 
 
 def plain(kernel: Kernel, cell: Cell, reverse: bool, flags: Any, dt: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -142,6 +144,8 @@ def run_compiled(
     flags = None if read is None else read.to(torch.uint8).contiguous()
     times = None if dt is None else dt.to(kernel.dtype).contiguous().unsqueeze(-1)
     weights = list(weight_table(cell).values())
-    y, *final = _Loop.apply(kernel, cell, reverse, flags, times, *parts, *state_tensors(state), *weights)
+    y, *final = _Loop.apply(
+        kernel, cell, torch.is_grad_enabled(), reverse, flags, times, *parts, *state_tensors(state), *weights
+    )
     rest = iter(final)
     return y, map_state(lambda _: next(rest), state)

@@ -15,8 +15,8 @@ from recurra.cells.state import map_state, state_tensors
 from recurra.cells.variant import with_weights
 from recurra.engine.graph import NotCompiled
 
-BATCH = 5
-"""The number of sequences that a step is traced with; nothing in the graph may depend on it."""
+BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
+"""Numbers of sequences that a step may be traced with; one is taken that is no other size of the cell."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Traced:
         with_times: whether dt is an input.
         state: the state's structure.
         output_size: features of the output.
+        batch: the number of sequences of the trace; nothing in the graph depends on it.
     """
 
     graph: fx.Graph
@@ -42,6 +43,7 @@ class Traced:
     with_times: bool
     state: Any
     output_size: int
+    batch: int
 
 
 def weight_table(cell: Cell) -> dict[str, Tensor]:
@@ -54,7 +56,7 @@ def trace_step(cell: Cell, projected: list[Tensor], with_times: bool) -> Traced:
 
     Args:
         cell: the cell; its weights give shapes and number formats.
-        projected: what `cell.project` gives for one step of BATCH sequences.
+        projected: what `cell.project` gives, the parts (..., columns).
         with_times: whether the step is given dt.
 
     Raises:
@@ -62,10 +64,13 @@ def trace_step(cell: Cell, projected: list[Tensor], with_times: bool) -> Traced:
     """
     table = weight_table(cell)
     dtype = projected[0].dtype
-    state = cell.initial_state(BATCH, dtype=dtype, device="cpu")
+    taken = {size for weight in (*table.values(), *projected) for size in weight.shape}
+    batch = next(number for number in BATCHES if number not in taken)
+    projected = [torch.randn(batch, part.shape[-1], dtype=dtype) for part in projected]
+    state = cell.initial_state(batch, dtype=dtype, device="cpu")
     parts = [torch.randn_like(part) for part in state_tensors(state)]
     single = len(projected) == 1
-    times = [torch.rand(BATCH, 1, dtype=dtype)] if with_times else []
+    times = [torch.rand(batch, 1, dtype=dtype)] if with_times else []
     weights = [weight.detach() for weight in table.values()]
     if any(part.dim() != 2 for part in (*parts, *projected)):
         raise NotCompiled("the state, or what `project` gives, has more than one dimension a sequence")
@@ -94,7 +99,9 @@ def trace_step(cell: Cell, projected: list[Tensor], with_times: bool) -> Traced:
     if any(a.shape != b.shape for a, b in zip(outputs[1:], parts, strict=True)):
         raise NotCompiled("a step changes the shape of the state")
     gradients = [torch.randn_like(part) for part in outputs]
-    made = make_fx(joint, decomposition_table=dict(core_aten_decompositions()))(inputs, gradients)
+    made = make_fx(torch.func.functionalize(joint), decomposition_table=dict(core_aten_decompositions()))(
+        inputs, gradients
+    )
     # The gradient of dt is among what is never asked for.
     made.graph.eliminate_dead_code()
-    return Traced(made.graph, len(projected), len(parts), tuple(table), with_times, state, outputs[0].shape[1])
+    return Traced(made.graph, len(projected), len(parts), tuple(table), with_times, state, outputs[0].shape[1], batch)

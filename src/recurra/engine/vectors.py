@@ -118,22 +118,26 @@ class Vectors:
     def _round(self, x: Any) -> Any:
         return self.call("llvm.rint", x)
 
+    def _flag(self, x: Any) -> Any:
+        """True or false in each lane; numbers count as true where they are not 0."""
+        return x if x.type.element == ir.IntType(1) else self.b.fcmp_unordered("!=", x, self.const(0.0))
+
     def _isnan(self, x: Any) -> Any:
         return self.b.fcmp_unordered("uno", x, x)
 
     def _logical_and(self, x: Any, y: Any) -> Any:
-        return self.b.and_(x, y)
+        return self.b.and_(self._flag(x), self._flag(y))
 
     def _logical_or(self, x: Any, y: Any) -> Any:
-        return self.b.or_(x, y)
+        return self.b.or_(self._flag(x), self._flag(y))
 
     def _logical_not(self, x: Any) -> Any:
-        return self.b.not_(x)
+        return self.b.not_(self._flag(x))
 
     _bitwise_and, _bitwise_or, _bitwise_not, _logical_and_ = _logical_and, _logical_or, _logical_not, _logical_and
 
     def _where(self, condition: Any, yes: Any, no: Any) -> Any:
-        return self.b.select(condition, yes, no)
+        return self.b.select(self._flag(condition), yes, no)
 
     def _fill(self, x: Any) -> Any:
         return x

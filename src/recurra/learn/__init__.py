@@ -1,1 +1,5 @@
-"""Learning: how weights are found. `rules` holds the ways to obtain a sequence's gradient."""
+"""Learning: how weights are found.
+
+`rules` obtains the gradient of a sequence's loss, `search` finds weights from a fitness alone, `closed` solves for
+them, `objectives` says what is wanted, and `signal_flow` derives gradients from a network's graph.
+"""

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.errors import ShapeError
+
 
 def map_tensors(function: Callable[[Tensor], Tensor], state: Any) -> Any:
     """The same state with `function` applied to each tensor; what is no tensor is passed on as it is."""
@@ -48,3 +50,47 @@ def cut_from_graph(state: Any) -> Any:
         return leaf.requires_grad_() if torch.is_floating_point(leaf) or torch.is_complex(leaf) else leaf
 
     return map_tensors(cut, state)
+
+
+def flat_state(state: Any, size: int) -> Tensor:
+    """The state's floating-point numbers, (batch, n); a complex number counts as two.
+
+    Raises:
+        ShapeError: a tensor of the state does not have the batch as its first dimension.
+    """
+    rows = []
+    for tensor in tensors_of(state):
+        if torch.is_complex(tensor):
+            tensor = torch.view_as_real(tensor)
+        if not torch.is_floating_point(tensor):
+            continue
+        if tensor.dim() == 0 or tensor.shape[0] != size:
+            raise ShapeError(
+                f"a tensor of the state has shape {tuple(tensor.shape)}",
+                where="online gradient rule",
+                need=f"the batch of {size} as the first dimension of every tensor of the state",
+                cure="let the learner carry such a state, and call reset(memory) before another batch size",
+            )
+        rows.append(tensor.reshape(size, -1))
+    return torch.cat(rows, 1) if rows else torch.zeros(size, 0)
+
+
+def with_flat_state(state: Any, flat: Tensor) -> Any:
+    """The same state with the numbers of `flat`, laid out as `flat_state` does."""
+    at = 0
+
+    def take(tensor: Tensor) -> Tensor:
+        nonlocal at
+        if torch.is_complex(tensor):
+            count = 2 * tensor[0].numel()
+            part = flat[:, at : at + count].reshape(*tensor.shape, 2)
+            at += count
+            return torch.view_as_complex(part.contiguous())
+        if not torch.is_floating_point(tensor):
+            return tensor
+        count = tensor[0].numel()
+        part = flat[:, at : at + count].reshape(tensor.shape)
+        at += count
+        return part.to(tensor.dtype)
+
+    return map_tensors(take, state)
