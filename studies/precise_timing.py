@@ -25,11 +25,18 @@ biases of the input, forget and output gate of 0, 6 and -2 instead of 0, -2 and 
 0.5 (the others), so that the cell counts up from the start; recurrent and peephole weights within +-0.01; learning
 rates of each kind of weight of its own, RATES; in "generate" a spike weighs half a period of steps without one.
 
+The paper's tables could not be had, so that no figure of theirs is set beside those reached; what is said above of its
+set-up comes from a published summary of it.
+
 Settings were chosen on seeds 0 to 9; the figures are those of seeds 100 to 109, run once.
 
 Found: each task was learnt by 10 of 10 seeds with peepholes and by 10 of 10 without them. So the peephole LSTM does
 what the paper says it does, but that peepholes are needed for it is not seen here: while the output gate is not quite
 shut, the gates see the count in the cell's output, and a full count can still reset it.
+
+A success need not last: at a constant learning rate a network that generates spikes falls out of step again while it
+learns on, so how often it is tested matters. On seeds 0 to 9, tested every 50 updates, 9 with and 8 without peepholes
+passed "generate", and all 10 "stream".
 
 What it hangs on, each changed by itself, seeds 0 to 9 with and without peepholes, in a separate program of the same
 equations. "Generate" falls from 10 and 10 seeds to 0 and 1 with the whole gradient, to 0 and 0 where a sequence goes on

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from row import CellRow
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.func import functional_call, jacrev, jvp, vmap
+from torch.func import functional_call, grad, jacrev, jvp, vmap
 
 from cells import TABLE
 from recurra.cells import CELLS, Cell, cell_class, map_state
@@ -323,6 +323,33 @@ def test_vmap_over_inputs_and_over_stacked_weights(row: CellRow) -> None:
         wanted_y, wanted = cell(x_t, state)
         close(y[index], wanted_y)
         close(map_state(lambda part, index=index: part[index], after), wanted)
+
+
+@smooth_full_rows
+def test_gradients_of_single_sequences(row: CellRow) -> None:
+    cell, x, lengths = make(row), inputs(row, 3, 2), torch.tensor([3, 2])
+    weights = {name: weight.detach() for name, weight in cell.named_parameters()}
+
+    class Run(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, x: Tensor, length: Tensor) -> Tensor:
+            return unroll(self.cell, x.unsqueeze(1), lengths=length.unsqueeze(0))[0]
+
+    run = Run()
+
+    def loss(weights: Any, x: Tensor, length: Tensor) -> Tensor:
+        named = {f"cell.{name}": weight for name, weight in weights.items()}
+        return functional_call(run, named, (x, length)).square().sum()
+
+    found = vmap(grad(loss), in_dims=(None, 1, 0))(weights, x, lengths)
+    for index in range(2):
+        alone = unroll(cell, x[:, index : index + 1], lengths=lengths[index : index + 1])[0].square().sum()
+        wanted = torch.autograd.grad(alone, list(cell.parameters()), allow_unused=True, materialize_grads=True)
+        for name, gradient in zip(weights, wanted, strict=True):
+            close(found[name][index], gradient, 1e-10)
 
 
 @full_rows
