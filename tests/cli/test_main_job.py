@@ -132,6 +132,7 @@ def test_predictions_are_the_same_in_every_format(trained: Trained, tmp_path: Pa
     assert not list(tmp_path.glob(".*")), "what was written aside is gone"
 
 
+@pytest.mark.slow
 def test_predict_survives_a_reader_who_leaves(trained: Trained) -> None:
     command = f"{sys.executable} -m recurra predict {trained.run} {trained.data} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)

@@ -26,7 +26,7 @@ from recurra.unroll import scan, unroll
 FULL = [row for row in TABLE if "bias" not in row.arguments]
 ALONG_TIME = {name for name, entry in CELLS.items() if entry.driver == "unroll"}
 # The fast tests take these through everything and the others through their numbers; the slow ones take all.
-CORE = ["elman", "lstm", "indrnn", "clockwork", "hm_rnn", "fast_slow", "ctrnn", "gru_d", "qrnn", "mlstm"]
+CORE = ["elman", "lstm", "indrnn", "clockwork", "hm_rnn", "ctrnn", "gru_d", "mlstm"]
 
 
 def over(rows: list[CellRow]) -> Any:

@@ -163,7 +163,11 @@ def label(case: RuleCase) -> str:
     return repr(case.make()) + (f", {case.cell}" if case.cell else "")
 
 
-every_case = pytest.mark.parametrize("case", CASES, ids=label)
+FAST = ("bptt", "tbptt", "rtrl", "snap")
+every_case = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=label(case), marks=() if case.name in FAST else (pytest.mark.slow,)) for case in CASES],
+)
 
 
 def test_every_registered_rule_has_a_row() -> None:

@@ -12,7 +12,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 
 from row import CellRow  # noqa: E402
-from test_cells import inputs, over, random_state, times  # noqa: E402
+from test_cells import inputs, random_state, times  # noqa: E402
 
 from cells import TABLE  # noqa: E402
 from recurra.cells import Cell, cell_class, map_state  # noqa: E402
@@ -50,7 +50,14 @@ NOT_YET = {
 }
 """Cells whose steps hold what is not compiled yet, and a word of the reason that is given."""
 
+FAST = ("lstm", "coupled_peephole_lstm", "gru_reset_before", "ctrnn")
 COMPILED = [row for row in TABLE if row.name not in NOT_YET]
+
+
+def some(rows: list[CellRow]) -> Any:
+    """A few in the fast tests, all in the slow ones: each is traced and compiled."""
+    marks = {row.id: () if row.name in FAST else (pytest.mark.slow,) for row in rows}
+    return pytest.mark.parametrize("row", [pytest.param(row, id=row.id, marks=marks[row.id]) for row in rows])
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +93,7 @@ def check(cell: Cell, x: Any, state: Any, read: Any, dt: Any, reverse: bool, tol
         torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance * max(1.0, size))
 
 
-@over(COMPILED)
+@some(COMPILED)
 @pytest.mark.parametrize("reverse", [False, True], ids=["", "reverse"])
 def test_numbers_and_gradients_are_the_plain_loops(row: CellRow, reverse: bool) -> None:
     cell = make(row, row.hidden, torch.float64)
@@ -98,7 +105,7 @@ def test_numbers_and_gradients_are_the_plain_loops(row: CellRow, reverse: bool) 
     check(cell, x, state, read, dt, reverse, 1e-10)
 
 
-@over([row for row in COMPILED if not row.arguments])
+@some([row for row in COMPILED if not row.arguments])
 def test_odd_sizes_in_single_precision(row: CellRow) -> None:
     if row.inputs is not None or row.hidden != 4:
         return
@@ -109,6 +116,7 @@ def test_odd_sizes_in_single_precision(row: CellRow) -> None:
         check(cell, x, state, None, None, False, 2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOT_YET)
 def test_what_is_not_compiled_says_why(name: str) -> None:
     row = next(row for row in TABLE if row.name == name)

@@ -15,6 +15,8 @@ from recurra.learn.rules.tbptt import TBPTT
 from recurra.learn.signal_flow import Adjoint, OnlineAdjoint
 from recurra.nn import GRU, Recurrent
 
+pytestmark = pytest.mark.slow  # the graph of every step is taken anew
+
 LAYERS: dict[str, Any] = {
     "elman": lambda: Recurrent("elman", 2, 4),
     "two gru": lambda: Recurrent("gru", 2, 4, 2, connection="residual", layer_norm=True),
