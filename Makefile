@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 help:
 	@echo "make demo    train on real data and say what was found"
 	@echo "make test    lint, types and all tests (minutes)"
-	@echo "make check   lint, types and the fast tests (under 90 seconds)"
+	@echo "make check   lint, types and the fast tests (two minutes)"
 	@echo "make format  put the code into its format"
 	@echo "make clean   remove the environment and what the tests leave behind"
 
