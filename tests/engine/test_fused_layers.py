@@ -111,6 +111,16 @@ def test_second_derivatives() -> None:
     same(*gradients)
 
 
+def test_times_that_need_a_gradient_get_it(runs: list[str]) -> None:
+    gradients = []
+    for layer in pair("ctrnn"):
+        dt = (0.1 + data(5, 2).abs()).requires_grad_()
+        layer(data(5, 2, 3), dt=dt)[0].square().sum().backward()
+        gradients.append(dt.grad)
+    same(*gradients)
+    assert bool(gradients[0].any()) and runs == []
+
+
 def test_weights_without_a_gradient_and_inputs_without_one() -> None:
     fused, plain = pair("gru_reset_before")
     for layer in (fused, plain):
@@ -162,7 +172,10 @@ def test_changed_settings_make_another_kernel() -> None:
 
 
 def test_explain_names_what_stands_against_it() -> None:
-    assert "layer 0, forward: compiled loop" in explain(Recurrent("peephole_lstm", 3, 4, backend="fused"))
+    assert explain(Recurrent("peephole_lstm", 3, 4, backend="fused")).splitlines()[1:] == [
+        "  layer 0, forward: compiled loop, with lengths, mask and dt too",
+        "  the reference loop serves calls with reset or return_states, and those inside torch.func transforms",
+    ]
     text = explain(Recurrent("layer_norm_lstm", 3, 4, backend="fused"))
     assert "not compiled, because mean is not among the operations that are compiled" in text
 

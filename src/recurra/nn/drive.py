@@ -103,7 +103,13 @@ def drive(
     first = cell.initial_state(x.shape[1], dtype=x.dtype, device=x.device)
     start = first if start is None else start
     state = start if state is None else match_state(state, first, where=where)
-    if backend == "fused" and not all_states and why_not_called(x, state, reset is not None, cell) is None:
+    learned_time = isinstance(dt, Tensor) and dt.requires_grad  # a gradient that the compiled loop does not give
+    if (
+        backend == "fused"
+        and not all_states
+        and not learned_time
+        and why_not_called(x, state, reset is not None, cell) is None
+    ):
         found = _fused(cell, x, state, lengths, mask, dt, reverse, checkpoint, where)
         if not isinstance(found, str):
             return found

@@ -52,7 +52,7 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
     layers = f"{layer.num_layers} layer" + ("s" if layer.num_layers > 1 else "")
     both = ", both directions" if layer.bidirectional else ""
     lines = [f"{label}: {kind}, {layers}{both}, {layer.input_size} inputs, {layer.hidden_size} hidden units"]
-    fast = False
+    kernels = compiled = False
     for index, cell in enumerate(cells):
         direction = "reverse" if index % layer.directions else "forward"
         missing = "backend='reference' was asked for" if layer.backend == "reference" else kernel_missing(cell)
@@ -66,9 +66,14 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
             path = "parallel scan over time, with lengths and mask too"
         if layer.backend == "fused" and fused is not None:
             path += f"; not compiled, because {fused}"
-        fast = fast or missing is None or fused is None
+        kernels = kernels or (missing is None and fused is not None)
+        compiled = compiled or fused is None
         lines.append(f"  layer {index // layer.directions}, {direction}: {path}")
-    if fast:
+    if compiled:
+        lines.append(
+            "  the reference loop serves calls with reset or return_states, and those inside torch.func transforms"
+        )
+    if kernels:
         lines.append(
             "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms"
         )
