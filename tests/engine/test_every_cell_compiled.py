@@ -23,29 +23,7 @@ from recurra.unroll import unroll  # noqa: E402
 from recurra.unroll.elapsed import elapsed_times  # noqa: E402
 
 NOT_YET = {
-    "clockwork": "remainder",
-    "dendritic_plrnn": "unsqueeze",
-    "gru_d": "sum",
-    "hierarchical": "remainder",
-    "hm_rnn": "unsqueeze",
-    "iir": "view",
-    "layer_norm_gru": "mean",
-    "layer_norm_lstm": "mean",
-    "local_feedback": "view",
-    "local_output_feedback": "view",
-    "mc_lstm": "view",
-    "mlstm": "one row a step",
-    "orthogonal": "cannot be traced",
-    "orthogonal_cayley": "cannot be traced",
-    "phased_lstm": "sum",
-    "qrnn": "more than one dimension",
-    "qrnn_f": "more than one dimension",
-    "qrnn_ifo": "more than one dimension",
-    "second_order": "view",
-    "srnn": "index_select",
-    "su_gru": "unsqueeze",
-    "su_rnn": "unsqueeze",
-    "tau_gru": "more than one dimension",
+    "mc_lstm": "amax",
     "unitary": "cannot be traced",
 }
 """Cells whose steps hold what is not compiled yet, and a word of the reason that is given."""

@@ -39,13 +39,7 @@ def why_not_compiled(cell: Cell, with_times: bool = False) -> str | None:
     from recurra.engine.cache import kernel_for
 
     weight = next(cell.parameters(), None)
-    dtype = torch.float32 if weight is None else weight.dtype
-    with torch.no_grad():
-        try:
-            projected = cell.project(torch.zeros(1, 2, cell.input_size, dtype=dtype))
-        except Exception as error:  # the cell's own, on an input of zeros
-            return f"`project` fails ({type(error).__name__})"
-    found = kernel_for(cell, projected, with_times)
+    found = kernel_for(cell, torch.float32 if weight is None else weight.dtype, with_times)
     return found if isinstance(found, str) else None
 
 
@@ -67,8 +61,7 @@ def run_fused(
 
     if read is not None:
         x = torch.where(read.unsqueeze(-1), x, torch.zeros_like(x))
-    projected = cell.project(x)
-    kernel = kernel_for(cell, projected, dt is not None)
+    kernel = kernel_for(cell, x.dtype, dt is not None, x.shape[1])
     if isinstance(kernel, str):
         return kernel
-    return run_compiled(kernel, cell, projected, state, read, dt, reverse)
+    return run_compiled(kernel, cell, x, state, read, dt, reverse)

@@ -33,23 +33,26 @@ def structure(cell: Cell) -> Any:
     return tuple(parts), shapes
 
 
-def kernel_for(cell: Cell, projected: Any, with_times: bool) -> Kernel | str:
+FEW = 8
+"""With fewer sequences than this for each thread, products of the input are made before the loop."""
+
+
+def kernel_for(cell: Cell, dtype: torch.dtype, with_times: bool, batch: int = FEW) -> Kernel | str:
     """The kernel of a cell's structure, or the reason why there is none.
 
     Args:
         cell: the cell.
-        projected: what `cell.project` gives for all steps, (time, batch, columns), or a tuple of such.
+        dtype: the input's number format.
         with_times: whether steps are given dt.
+        batch: the number of sequences.
     """
-    parts = [projected] if isinstance(projected, Tensor) else list(projected)
-    if not all(isinstance(part, Tensor) and part.dim() == 3 for part in parts):
-        return "what `project` gives is not one row a step and sequence"
-    key = (structure(cell), tuple((part.shape[-1], part.dtype) for part in parts), with_times)
+    hoist = batch < FEW * min(torch.get_num_threads(), batch)
+    key = (structure(cell), dtype, with_times, hoist)
     with _LOCK:
         if key not in _KERNELS:
             try:
                 with torch.no_grad():
-                    _KERNELS[key] = Kernel(cell, parts, with_times)
+                    _KERNELS[key] = Kernel(cell, dtype, with_times, hoist)
             except NotCompiled as reason:
                 _KERNELS[key] = str(reason)
             except Exception as error:  # a step that cannot be traced may fail in any way of its own

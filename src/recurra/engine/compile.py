@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from typing import Any
 
@@ -13,11 +12,10 @@ from recurra.engine.machine import Machine
 
 _LOCK = threading.Lock()
 _KEPT: dict[tuple[Machine, str], Any] = {}
-_P, _I = ctypes.c_void_p, ctypes.c_int64
 
 
-def compiled(code: Code, machine: Machine, name: str) -> Any:
-    """The function of emitted code; calling it lets other threads run."""
+def compiled(code: Code, machine: Machine, name: str) -> int:
+    """The address of emitted code's function."""
     key = (machine, code.text)
     with _LOCK:
         if key not in _KEPT:
@@ -25,7 +23,7 @@ def compiled(code: Code, machine: Machine, name: str) -> Any:
         return _KEPT[key][1]
 
 
-def _compile(text: str, machine: Machine, name: str) -> tuple[Any, Any]:
+def _compile(text: str, machine: Machine, name: str) -> tuple[Any, int]:
     target = machine.target()
     module = llvm.parse_assembly(text)
     module.verify()
@@ -37,5 +35,4 @@ def _compile(text: str, machine: Machine, name: str) -> tuple[Any, Any]:
     builder.getModulePassManager().run(module, builder)
     engine = llvm.create_mcjit_compiler(module, target)
     engine.finalize_object()
-    kind = ctypes.CFUNCTYPE(None, _P, _I, _I, _I, _I, _I, _P)
-    return engine, kind(engine.get_function_address(name))
+    return engine, engine.get_function_address(name)

@@ -9,21 +9,32 @@ from typing import Any
 
 from llvmlite import ir
 
-from recurra.engine.graph import Node
+from recurra.engine.functions import Functions
+from recurra.engine.graph import COMPARE, Node
 from recurra.engine.machine import Machine
 from recurra.engine.plan import Group, Place, Program, Store
-from recurra.engine.tiles import Layout, Tile, lay_out
-from recurra.engine.vectors import I8, I64, Vectors
+from recurra.engine.tiles import Layout, Panel, Tile, lay_out, leaves_of, starts_of
+from recurra.engine.vectors import I8, I64
 
 POINTER = I8.as_pointer()
+
+NEAR = 1 << 20
+"""Bytes of weights from which on they are fetched ahead."""
 
 # How a buffer's rows of one step are found: at the time step, at the state before or after it, in one of two places by
 # turns, or always in the same place.
 TIMED, BEFORE, AFTER, TURN, TURNED, FIXED = "timed", "before", "after", "turn", "turned", "fixed"
 
 
-def moves(buffer: str) -> str:
-    """How a buffer moves with time; see `make_plan` for the names."""
+def moves(buffer: str, turning: frozenset[int]) -> str:
+    """How a buffer moves with time; see `make_plan` for the names.
+
+    Args:
+        buffer: its name.
+        turning: the numbers of the state's parts of which only the last is kept.
+    """
+    if buffer[0] in "sn" and int(buffer[1:]) in turning:
+        return TURNED if buffer[0] == "s" else TURN
     if buffer[0] == "s":
         return BEFORE
     if buffer[0] == "n":
@@ -32,7 +43,7 @@ def moves(buffer: str) -> str:
         return FIXED
     if buffer[0] == "g" and buffer != "gy":
         return TURN
-    if buffer[0] == "d" and buffer != "dt" and not buffer.startswith("dx"):
+    if buffer[0] == "d" and buffer != "dt":
         return TURNED
     return TIMED
 
@@ -45,25 +56,60 @@ class Code:
         text: LLVM's language.
         buffers: names of the pointers, in their order.
         layouts: for each stage and group its layout.
+        turning: the numbers of the state's parts that stand in one of two places by turns.
     """
 
     text: str
     buffers: tuple[str, ...]
     layouts: tuple[tuple[Layout, ...], ...]
+    turning: frozenset[int]
 
 
-def emit(program: Program, machine: Machine, *, double: bool, backward: bool, masked: bool, name: str) -> Code:
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a tile.
+
+    Attributes:
+        layout, tile: which.
+        panels: the addresses of the tile's weights.
+        starts: what products' sums start from.
+        row, column: the first.
+        number: the block's place among those of its tile.
+    """
+
+    layout: Layout
+    tile: Tile
+    panels: dict[str, Any]
+    starts: dict[tuple[Any, ...], Node]
+    row: Any
+    column: Any
+    number: Any
+
+
+def emit(
+    program: Program, machine: Machine, *, double: bool, backward: bool, masked: bool, turning: set[int], name: str
+) -> Code:
     """Emit a program's loop as one function.
 
     The function's arguments: an array of pointers (see `Code.buffers`), the number of steps, of sequences, the first
     sequence and the one past the last, whether time runs from its end, and flags (time, batch), 1 where a step is read
     (used with `masked` only).
     """
-    return _Emitter(program, machine, double, backward, masked, name).code()
+    return _Emitter(program, machine, double, backward, masked, frozenset(turning), name).code()
 
 
 class _Emitter:
-    def __init__(self, program: Program, machine: Machine, double: bool, backward: bool, masked: bool, name: str):
+    def __init__(
+        self,
+        program: Program,
+        machine: Machine,
+        double: bool,
+        backward: bool,
+        masked: bool,
+        turning: frozenset[int],
+        name: str,
+    ):
+        self.turning = turning
         self.program, self.machine, self.double = program, machine, double
         self.backward, self.masked = backward, masked
         self.lanes = machine.lanes(double)
@@ -74,13 +120,14 @@ class _Emitter:
         self.function = ir.Function(self.module, kind, name)
         self.table, self.steps, self.batch, self.first, self.last, self.reverse, self.flags = self.function.args
         self.b = ir.IRBuilder(self.function.append_basic_block("start"))
-        self.v = Vectors(self.b, double, self.lanes)
+        self.v = Functions(self.b, double, machine)
         self.layouts = tuple(
             tuple(lay_out(group, program, s, g, machine, double) for g, group in enumerate(groups))
             for s, groups in enumerate(program.stages)
         )
         self.names = self._names()
         self.bases: dict[str, Any] = {}
+        self.started: dict[tuple[int, int], Node] = {}
 
     def _names(self) -> tuple[str, ...]:
         found: dict[str, None] = {}
@@ -117,6 +164,10 @@ class _Emitter:
         b = self.b
         for number, name in enumerate(self.names):
             self.bases[name] = b.load(b.gep(self.table, [I64(number)]))
+        count = max((self._sums(layout) for layouts in self.layouts for layout in layouts), default=0)
+        if count:
+            self.stack = b.alloca(self.v.kind, count)
+            self.stack.align = self.aligned = self.lanes * self.size
         with self._loop(I64(0), self.steps, 1, "step") as k:
             last = b.sub(b.sub(self.steps, I64(1)), k)
             self.place = last if self.backward else k
@@ -131,9 +182,18 @@ class _Emitter:
                 self._row_base(name)
             for groups, layouts in zip(self.program.stages, self.layouts, strict=True):
                 for group, layout in zip(groups, layouts, strict=True):
-                    self._group(group, layout)
+                    if layout.panels:
+                        self._group(group, layout)
+                    else:
+                        self._plain_group(group, layout)
         b.ret_void()
-        return Code(str(self.module), self.names, self.layouts)
+        return Code(str(self.module), self.names, self.layouts, self.turning)
+
+    @staticmethod
+    def _sums(layout: Layout) -> int:
+        """Vectors of sums that a tile's products give."""
+        widest = max((tile.vectors for tile in layout.tiles), default=1)
+        return layout.rows * widest * sum(len(panel.columns) for panel in layout.panels)
 
     # -- addresses
 
@@ -148,7 +208,7 @@ class _Emitter:
             TURN: self.turn,
             TURNED: self.turned,
         }
-        index = where.get(moves(name))
+        index = where.get(moves(name, self.turning))
         base = self.bases[name]
         if index is not None:
             width = self.program.buffers[name] * self.size
@@ -181,10 +241,21 @@ class _Emitter:
         b.branch(head)
         b.position_at_end(end)
 
+    def _plain_group(self, group: Group, layout: Layout) -> None:
+        """A group without products: row by row, so that memory is read in its order."""
+        self.started = {}
+        with self._loop(self.first, self.last, 1, "row") as row:
+            for tile in layout.tiles:
+                with self._loop(I64(0), I64(tile.count), 1, "tile") as number:
+                    column = self.b.add(I64(tile.start), self.b.mul(number, I64(self.lanes)))
+                    self._stores(group, tile, row, column, {})
+
     def _group(self, group: Group, layout: Layout) -> None:
         """All tiles and rows of a group: columns outside, so that a tile's weights stay near while rows pass."""
         b = self.b
         offsets = {panel.buffer: 0 for panel in layout.panels}
+        leaves = leaves_of(group, self.program)
+        starts = self.started = starts_of(group, self.program, layout.panels)
         for tile in layout.tiles:
             with self._loop(I64(0), I64(tile.count), 1, "tile") as number:
                 column = b.add(I64(tile.start), b.mul(number, I64(tile.vectors * self.lanes)))
@@ -194,59 +265,107 @@ class _Emitter:
                     block = rows * len(panel.columns) * tile.vectors * self.lanes * self.size
                     start = b.add(I64(offsets[panel.buffer]), b.mul(number, I64(block)))
                     panels[panel.buffer] = b.gep(self.bases[panel.buffer], [start])
-                whole = self.first
-                if layout.rows > 1:
-                    count = b.sub(self.last, self.first)
-                    whole = b.add(self.first, b.sub(count, b.srem(count, I64(layout.rows))))
-                    with self._loop(self.first, whole, layout.rows, "rows") as row:
-                        self._tile(
-                            group, layout, tile, panels, [b.add(row, I64(r)) for r in range(layout.rows)], column
-                        )
-                with self._loop(whole, self.last, 1, "row") as row:
-                    self._tile(group, layout, tile, panels, [row], column)
+                # As many blocks as are needed, of sizes as equal as can be.
+                rows = b.sub(self.last, self.first)
+                blocks = b.sdiv(b.add(rows, I64(layout.rows - 1)), I64(layout.rows))
+                with self._loop(I64(0), blocks, 1, "block") as block:
+                    row, following = (
+                        b.add(self.first, b.sdiv(b.mul(rows, each), blocks)) for each in (block, b.add(block, I64(1)))
+                    )
+                    count = b.sub(following, row)
+                    block_of = Block(layout, tile, panels, starts, row, column, block)
+                    self._by_count(count, leaves, block_of)
+                    with self._loop(I64(0), count, 1, "row") as r:
+                        for vector in range(tile.vectors):
+                            at = b.add(column, I64(vector * self.lanes)) if vector else column
+                            known = self._sums_of(layout, tile, r, vector)
+                            self._stores(group, tile, b.add(row, r), at, known)
             for panel in layout.panels:
                 rows = self.program.nodes.products[panel.product].rows
                 span = rows * len(panel.columns) * tile.vectors * self.lanes * self.size
                 offsets[panel.buffer] += span * tile.count
 
+    def _by_count(self, count: Any, leaves: list[Node], block: Block) -> None:
+        """The products for each number of rows, of which the one that is there is run."""
+        b, most = self.b, block.layout.rows
+        end = self.function.append_basic_block("counted")
+        blocks = [self.function.append_basic_block(f"rows_{n + 1}") for n in range(most)]
+        switch = b.switch(count, blocks[-1])
+        for n, each in enumerate(blocks[:-1]):
+            switch.add_case(I64(n + 1), each)
+        for n, each in enumerate(blocks):
+            b.position_at_end(each)
+            self._ask(leaves, n + 1, block.tile, block.row, block.column)
+            self._products(block, n + 1)
+            b.branch(end)
+        b.position_at_end(end)
+
+    def _ask(self, leaves: list[Node], rows: int, tile: Tile, row: Any, column: Any) -> None:
+        """Have what follows the products fetched while they are computed."""
+        for node in leaves:
+            place = self.program.places.get(node) or self._input_place(node)
+            for r in range(rows):
+                start = self._at(place, self.b.add(row, I64(r)) if r else row, column)
+                for vector in range(tile.vectors):
+                    self.v.prefetch(self.b.gep(start, [I64(vector * self.lanes * self.size)]) if vector else start)
+
     # -- a tile: some rows by some vectors of columns
 
-    def _tile(
-        self, group: Group, layout: Layout, tile: Tile, panels: dict[str, Any], rows: list[Any], column: Any
-    ) -> None:
-        found = self._products(layout, tile, panels, rows)
-        for r, row in enumerate(rows):
-            for vector in range(tile.vectors):
-                at = self.b.add(column, I64(vector * self.lanes)) if vector else column
-                known = {key: value[r][vector] for key, value in found.items()}
-                self._stores(group, tile, row, at, known)
+    def _far(self, layout: Layout, panel: Panel) -> bool:
+        """Whether a panel's weights are too many to stay in the second cache."""
+        columns = sum(tile.count * tile.vectors for tile in layout.tiles) * self.lanes * len(panel.columns)
+        return columns * self.program.nodes.products[panel.product].rows * self.size > NEAR
 
-    def _products(
-        self, layout: Layout, tile: Tile, panels: dict[str, Any], rows: list[Any]
-    ) -> dict[tuple[int, int], list[list[Any]]]:
-        """The sums over k of h[row, k] weight[k, column], for all pieces, rows and vectors of a tile."""
+    def _slot(self, layout: Layout, tile: Tile, r: Any, number: int) -> Any:
+        """Where a vector of sums stands until the rest of its row is computed."""
+        count = sum(len(panel.columns) for panel in layout.panels) * tile.vectors
+        return self.b.gep(self.stack, [self.b.add(self.b.mul(r, I64(count)), I64(number))])
+
+    def _sums_of(self, layout: Layout, tile: Tile, r: Any, vector: int) -> dict[tuple[int, int], Any]:
+        found, number = {}, 0
+        for panel in layout.panels:
+            for first in panel.columns:
+                value = self.b.load(self._slot(layout, tile, r, number + vector))
+                value.align = self.aligned
+                found[panel.product, first] = value
+                number += tile.vectors
+        return found
+
+    def _products(self, block: Block, rows: int) -> None:
+        """The sums over k of h[row, k] weight[k, column], for all of a tile, onto the stack."""
+        layout, tile, panels, starts = block.layout, block.tile, block.panels, block.starts
+        row, column = block.row, block.column
         b, v = self.b, self.v
-        results: dict[tuple[int, int], list[list[Any]]] = {}
+        number = 0
         for panel in layout.panels:
             product, place = self.program.nodes.products[panel.product], self.program.products[panel.product]
             pieces, count = len(panel.columns), product.rows
-            sums = len(rows) * pieces * tile.vectors
-            # With few sums each must wait for its last addition; more of them, over every second or fourth k, do not.
-            ways = next((n for n in (4, 2) if sums * n <= 8 and count % n == 0), 1)
-            sources = [self._at(place, row, I64(0)) for row in rows]
             line = pieces * tile.vectors
+            # With few sums each must wait for its last addition; more of them, over every second or fourth k, do not.
+            ways = next((n for n in (4, 2) if rows * line * n <= 8 and count % n == 0), 1)
+            sources = [self._at(place, b.add(row, I64(r)) if r else row, I64(0)) for r in range(rows)]
+            firsts = [
+                [self._start(starts.get((panel.product, first)), layout, tile, r, column, vector) for r in range(rows)]
+                for first in panel.columns
+                for vector in range(tile.vectors)
+            ]
             before = b.block
             body, end = self.function.append_basic_block("k"), self.function.append_basic_block("k_end")
             b.branch(body)
             b.position_at_end(body)
             k = b.phi(I64)
             k.add_incoming(I64(0), before)
-            totals = [[[b.phi(v.kind) for _ in range(line)] for _ in rows] for _ in range(ways)]
-            for of_way in totals:
-                for row_totals in of_way:
-                    for total in row_totals:
-                        total.add_incoming(v.const(0.0), before)
-            sums_after = []
+            totals = [[[b.phi(v.kind) for _ in range(line)] for _ in range(rows)] for _ in range(ways)]
+            for way, of_way in enumerate(totals):
+                for r, of_row in enumerate(of_way):
+                    for total, start in zip(of_row, firsts, strict=True):
+                        total.add_incoming(v.const(0.0) if way else start[r], before)
+            sums = []
+            if layout.rows > 1 and rows > layout.rows // 2 and self._far(layout, panel):
+                # While rows pass, the next tile's weights come nearer, a line a step.
+                part = b.select(b.icmp_signed("<", block.number, I64(line - 1)), block.number, I64(line - 1))
+                line_number = b.add(b.mul(b.add(part, I64(line)), I64(count)), k)
+                v.prefetch(b.gep(panels[panel.buffer], [b.mul(line_number, I64(self.lanes * self.size))]), 2)
             for way in range(ways):
                 step = b.add(k, I64(way)) if way else k
                 start = b.gep(panels[panel.buffer], [b.mul(step, I64(line * self.lanes * self.size))])
@@ -254,30 +373,44 @@ class _Emitter:
                 for r, source in enumerate(sources):
                     pointer = b.bitcast(b.gep(source, [b.mul(step, I64(self.size))]), v.number.as_pointer())
                     value = v.splat(b.load(pointer))
-                    sums_after.append(
+                    sums.append(
                         [v.fma(value, weight, total) for weight, total in zip(weights, totals[way][r], strict=True)]
                     )
             following = b.add(k, I64(ways))
             k.add_incoming(following, body)
             for way in range(ways):
-                for r in range(len(rows)):
-                    for total, value in zip(totals[way][r], sums_after[way * len(rows) + r], strict=True):
+                for r in range(rows):
+                    for total, value in zip(totals[way][r], sums[way * rows + r], strict=True):
                         total.add_incoming(value, body)
             b.cbranch(b.icmp_signed("<", following, I64(count)), body, end)
             b.position_at_end(end)
-            for piece, first in enumerate(panel.columns):
-                table = []
-                for r in range(len(rows)):
-                    vectors = []
-                    for vector in range(tile.vectors):
-                        n = piece * tile.vectors + vector
-                        value = sums_after[r][n]
-                        for way in range(1, ways):
-                            value = b.fadd(value, sums_after[way * len(rows) + r][n])
-                        vectors.append(value)
-                    table.append(vectors)
-                results[(panel.product, first)] = table
-        return results
+            for r in range(rows):
+                for n in range(line):
+                    value = sums[r][n]
+                    for way in range(1, ways):
+                        value = b.fadd(value, sums[way * rows + r][n])
+                    b.store(value, self._slot(layout, tile, I64(r), number + n)).align = self.aligned
+            number += line
+
+    def _start(self, node: Node | None, layout: Layout, tile: Tile, r: int, column: Any, vector: int) -> Any:
+        """What a vector of sums starts from: nothing, a parameter, or what another product has given."""
+        if node is None:
+            return self.v.const(0.0)
+        if node.op == "param":
+            return self._param(node, tile, column, vector)
+        while node.op != "product":
+            # The sum of a product and what it started from stands where the product does.
+            x, y = node.args
+            node = x if x.op == "product" and self.started.get(x.data) is y else y
+        number = 0
+        for panel in layout.panels:
+            for first in panel.columns:
+                if (panel.product, first) == node.data:
+                    found = self.b.load(self._slot(layout, tile, I64(r), number + vector))
+                    found.align = self.aligned
+                    return found
+                number += tile.vectors
+        raise AssertionError("a product that is not in this group")
 
     def _stores(self, group: Group, tile: Tile, row: Any, column: Any, known: dict[tuple[int, int], Any]) -> None:
         b, v = self.b, self.v
@@ -289,6 +422,8 @@ class _Emitter:
         self.own = {store.node for store in group.stores} - self.program.given
         results = [(store, self._value(store.node, tile, row, column, known, values)) for store in group.stores]
         for store, value in results:
+            if store.node.op in COMPARE:
+                value = b.select(value, v.const(1.0), v.const(0.0))
             if read is not None and store.unread is not None:
                 value = b.select(read, value, self._kept(store, row, column, tile.lanes))
             v.store(value, self._at(store.place, row, column), tile.lanes)
@@ -316,23 +451,46 @@ class _Emitter:
         elif place is not None:
             found = v.load(self._at(place, row, column), tile.lanes)
         elif node.op == "input" and node.width == 1:
-            at = Place(node.data[0], node.data[1], self.program.buffers[node.data[0]])
-            found = v.splat(b.load(b.bitcast(self._at(at, row, I64(0)), v.number.as_pointer())))
+            found = v.splat(b.load(b.bitcast(self._at(self._input_place(node), row, I64(0)), v.number.as_pointer())))
         elif node.op == "input":
-            at = Place(node.data[0], node.data[1], self.program.buffers[node.data[0]])
-            found = v.load(self._at(at, row, column), tile.lanes)
+            found = v.load(self._at(self._input_place(node), row, column), tile.lanes)
         elif node.op == "param":
-            base = self.bases[f"param{node.data[0]}"]
-            if node.width == 1:
-                pointer = b.gep(base, [I64(node.data[1] * self.size)])
-                found = v.splat(b.load(b.bitcast(pointer, v.number.as_pointer())))
-            else:
-                offset = b.mul(b.add(column, I64(node.data[1])), I64(self.size))
-                found = v.load(b.gep(base, [offset]), tile.lanes)
+            found = self._param(node, tile, column, 0)
         elif node.op == "product":
             found = known[(node.data[0], node.data[1])]
         else:
-            args = [self._value(arg, tile, row, column, known, values) for arg in node.args]
-            found = v.apply(node.op, args)
+            found = self._computed(node, lambda arg: self._value(arg, tile, row, column, known, values))
         values[node] = found
         return found
+
+    def _param(self, node: Node, tile: Tile, column: Any, vector: int) -> Any:
+        """A parameter's vector."""
+        b, v = self.b, self.v
+        base = self.bases[f"param{node.data[0]}"]
+        if node.width == 1:
+            return v.splat(b.load(b.bitcast(b.gep(base, [I64(node.data[1] * self.size)]), v.number.as_pointer())))
+        offset = b.mul(b.add(column, I64(node.data[1] + vector * self.lanes)), I64(self.size))
+        return v.load(b.gep(base, [offset]), tile.lanes)
+
+    def _computed(self, node: Node, value: Any) -> Any:
+        """An operation on values; a product and a sum in one instruction."""
+        b, v = self.b, self.v
+        if node.op in ("add", "sub"):
+            x, y = node.args
+            for one, other in ((x, y), (y, x)):
+                if node.op == "add" and one.op == "product" and self.started.get(one.data) is other:
+                    return value(one)
+            if self._in_place(x):
+                rest = value(y) if node.op == "add" else b.fneg(value(y))
+                return v.fma(value(x.args[0]), value(x.args[1]), rest)
+            if self._in_place(y):
+                first = value(y.args[0])
+                return v.fma(first if node.op == "add" else b.fneg(first), value(y.args[1]), value(x))
+        return v.apply(node.op, [value(arg) for arg in node.args])
+
+    def _in_place(self, node: Node) -> bool:
+        """Whether a value is a product of two numbers that does not stand in memory."""
+        return node.op == "mul" and node not in self.program.places
+
+    def _input_place(self, node: Node) -> Place:
+        return Place(node.data[0], node.data[1], self.program.buffers[node.data[0]])

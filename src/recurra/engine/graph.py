@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+TRUTH = {"bitwise_and", "bitwise_or", "bitwise_not", "isnan"}
+TRUTH |= {"logical_and", "logical_and_", "logical_not", "logical_or"}
+COMPARE = TRUTH | {"lt", "gt", "le", "ge", "eq", "ne"}
+"""Operations whose result is true or false."""
+
 
 class NotCompiled(Exception):
     """A cell's step holds what the engine does not compile; the message names it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -12,21 +11,60 @@ from torch import Tensor
 
 from recurra.cells.base import Cell
 from recurra.engine.compile import compiled
-from recurra.engine.emit import Code, emit
+from recurra.engine.crew import run_job
+from recurra.engine.emit import Code, emit, moves
 from recurra.engine.graph import NotCompiled
 from recurra.engine.lower import lower
 from recurra.engine.machine import Machine, host
-from recurra.engine.plan import Place, Program, make_plan
+from recurra.engine.memory import new_memory
+from recurra.engine.outside import Added
+from recurra.engine.plan import Program, make_plan
 from recurra.engine.tiles import pack
 from recurra.engine.trace import trace_step
 
-_POOL: dict[int, ThreadPoolExecutor] = {}
+AHEAD = {"timed": 1, "before": 1, "after": 1}
+"""How a buffer's place moves from step to step, in steps; the others stay."""
 
 
-def _pool(count: int) -> ThreadPoolExecutor:
-    if count not in _POOL:
-        _POOL[count] = ThreadPoolExecutor(count, thread_name_prefix="recurra")
-    return _POOL[count]
+class Call:
+    """A program with its weights packed and its memory found, ready to run stretches of time.
+
+    Args:
+        code: the emitted code.
+        address: of the loop.
+        buffers: memory by name.
+        batch: sequences.
+    """
+
+    def __init__(self, code: Code, address: int, buffers: dict[str, Tensor], batch: int):
+        self.address, self.batch = address, batch
+        self.held = [buffers[name] for name in code.buffers]
+        self.starts = [tensor.data_ptr() for tensor in self.held]
+        self.table = (ctypes.c_void_p * max(1, len(self.starts)))(*self.starts)
+        self.ahead = [
+            (number, tensor[0].numel() * tensor.element_size())
+            for number, (name, tensor) in enumerate(zip(code.buffers, self.held, strict=True))
+            if moves(name, code.turning) in AHEAD and not name.startswith("p") and tensor.dim() == 3
+        ]
+        self.local = {name: number for number, name in enumerate(code.buffers)}
+
+    def run(self, first: int, steps: int, reverse: bool, flags: Tensor | None, stretch: dict[str, Tensor]) -> None:
+        """Run some steps.
+
+        Args:
+            first: the first step.
+            steps: how many.
+            reverse: whether time runs from its end.
+            flags: (time, batch), 1 where a step is read, or None.
+            stretch: memory that holds these steps alone, by name.
+        """
+        for number, size in self.ahead:
+            self.table[number] = self.starts[number] + first * size
+        for name, tensor in stretch.items():
+            if name in self.local:
+                self.table[self.local[name]] = tensor.data_ptr()
+        read = 0 if flags is None else flags.data_ptr() + first * self.batch
+        run_job(self.address, self.table, steps, self.batch, reverse, read)
 
 
 class Kernel:
@@ -34,63 +72,84 @@ class Kernel:
 
     Args:
         cell: the cell; only its structure is kept.
-        projected: what `cell.project` gives, its parts (time, batch, columns).
+        dtype: the number format.
         with_times: whether a step is given dt.
+        hoist: whether products of the input are made before the loop, as is best for few sequences.
         machine: the processor that code is made for.
 
     Raises:
         NotCompiled: the step holds what the engine does not compile.
     """
 
-    def __init__(self, cell: Cell, projected: Sequence[Tensor], with_times: bool, machine: Machine | None = None):
+    def __init__(
+        self, cell: Cell, dtype: torch.dtype, with_times: bool, hoist: bool = True, machine: Machine | None = None
+    ):
         self.machine = machine or host()
-        dtype = projected[0].dtype
         if dtype not in (torch.float32, torch.float64):
             raise NotCompiled(f"numbers are {dtype}")
         self.dtype, self.double = dtype, dtype == torch.float64
-        traced = trace_step(cell, list(projected), with_times)
-        lowered = lower(traced)
-        self.projected, self.states = traced.projected, traced.states
-        self.widths, self.batch = lowered.widths, traced.batch
+        traced = trace_step(cell, dtype, with_times)
+        lowered = lower(traced, hoist)
+        self.states, self.batch = traced.states, traced.batch
+        self.widths = lowered.widths
         self.output_size = traced.output_size
-        self.before, self.after = lowered.before, lowered.after
-        self.plan = make_plan(lowered, traced.projected, traced.states)
-        self.codes: dict[tuple[str, bool], tuple[Code, Any]] = {}
+        self.outside = lowered.outside
+        self.plan = make_plan(lowered, traced.states, self.double)
+        self.before = self.outside.before()
+        self.codes: dict[tuple[str, bool], tuple[Code, int]] = {}
+        self._early: dict[tuple[str, ...], Any] = {}
 
-    def code(self, which: str, masked: bool) -> tuple[Code, Any]:
-        """The code of a program, compiled on first use."""
+    def code(self, which: str, masked: bool) -> tuple[Code, int]:
+        """The code of a program, compiled on first use, and its address."""
         key = (which, masked)
         if key not in self.codes:
             program = getattr(self.plan, which)
             name = f"{which}_masked" if masked else which
             backward = which == "backward"
-            code = emit(program, self.machine, double=self.double, backward=backward, masked=masked, name=name)
+            code = emit(
+                program,
+                self.machine,
+                double=self.double,
+                backward=backward,
+                masked=masked,
+                turning=self.turning(which),
+                name=name,
+            )
             self.codes[key] = (code, compiled(code, self.machine, name))
         return self.codes[key]
 
+    def turning(self, which: str) -> set[int]:
+        """The numbers of the state's parts of which a program keeps the last only."""
+        return set(range(self.states)) - {self.plan.output_from} if which == "forward" else set()
+
+    def early(self, which: str, masked: bool) -> tuple[tuple[str, ...], Any]:
+        """The names of the products that a program wants made before it, and a graph that gives their factors."""
+        used = tuple(sorted(name for name in self.code(which, masked)[0].buffers if name[0] == "e"))
+        if used not in self._early:
+            self._early[used] = self.outside.early(used)
+        return used, self._early[used]
+
     def params(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """What nodes and products read of the weights, the same for all steps."""
+        found: list[Tensor] = []
         with torch.no_grad():
-            found = [part.to(self.dtype) for part in self.before(*weights)]
-            # What the trace wrote out for each of its sequences is one row.
-            rows = [part[0] if part.dim() == 2 and part.shape[0] == self.batch else part for part in found]
-            return [part.contiguous() for part in rows]
+            for part, origin in zip(self.before(*weights), self.outside.params, strict=True):
+                if isinstance(origin, Added):
+                    terms = [found[number].reshape(-1)[a : a + origin.width] for number, a in origin.terms]
+                    part = sum(terms[1:], start=terms[0])
+                elif part is None:
+                    assert isinstance(origin, Tensor)
+                    part = origin
+                elif part.dim() and part.shape[0] == self.batch:
+                    # What the trace wrote out for each of its sequences is one row.
+                    part = part[0]
+                found.append(part.to(self.dtype))
+        return found
 
-    def run(
-        self,
-        which: str,
-        buffers: dict[str, Tensor],
-        params: list[Tensor],
-        size: tuple[int, int],
-        reverse: bool,
-        flags: Any,
-    ) -> None:
-        """Run a program over all steps."""
-        steps, batch = size
-        if not steps or not batch:
-            return
-        code, function = self.code(which, flags is not None)
+    def call(self, which: str, masked: bool, buffers: dict[str, Tensor], params: list[Tensor], batch: int) -> Call:
+        """A program with its weights packed."""
         program: Program = getattr(self.plan, which)
+        code, address = self.code(which, masked)
         tensors = dict(buffers)
         lanes = self.machine.lanes(self.double)
         for groups, layouts in zip(program.stages, code.layouts, strict=True):
@@ -102,32 +161,9 @@ class Kernel:
             tensors[name] = self.new(batch, program.buffers[name])
         for name in code.buffers:
             if name.startswith("param"):
-                tensors[name] = params[int(name[5:])]
-        pointers = (ctypes.c_void_p * len(code.buffers))(*(tensors[name].data_ptr() for name in code.buffers))
-        table = ctypes.cast(pointers, ctypes.c_void_p)
-        read = None if flags is None else flags.data_ptr()
-        count = max(1, min(torch.get_num_threads(), batch))
-        cuts = [batch * part // count for part in range(count + 1)]
-        jobs = [
-            (table, steps, batch, first, last, int(reverse), read) for first, last in zip(cuts, cuts[1:], strict=False)
-        ]
-        if count == 1:
-            function(*jobs[0])
-            return
-        submit: Any = _pool(count - 1).submit
-        waiting = [submit(function, *job) for job in jobs[1:]]
-        function(*jobs[0])
-        for job in waiting:
-            job.result()
+                tensors[name] = params[int(name[5:])].contiguous()
+        return Call(code, address, tensors, batch)
 
     def new(self, *shape: int) -> Tensor:
         """Memory for numbers."""
-        return torch.empty(shape, dtype=self.dtype)
-
-
-def sequence_of(place: Place, columns: int, buffers: dict[str, Tensor], reverse: bool) -> Tensor:
-    """The rows of all steps that stand at a place, one below the other."""
-    whole = buffers[place.buffer]
-    if place.buffer[0] == "s":
-        whole = whole[1:] if reverse else whole[:-1]
-    return whole.reshape(-1, whole.shape[-1])[:, place.start : place.start + columns]
+        return new_memory(*shape, dtype=self.dtype)

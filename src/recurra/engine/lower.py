@@ -1,4 +1,4 @@
-"""From a traced graph to nodes: who belongs to the loop, what is done once before it, and what once after it."""
+"""From a traced step to nodes: element-wise operations on columns, and products with weights."""
 
 from __future__ import annotations
 
@@ -8,41 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from recurra.engine.graph import Node, Nodes, NotCompiled
+from recurra.engine.columns import MOVES, SPLITS, Cuts
+from recurra.engine.graph import COMPARE, Node, Nodes, NotCompiled
+from recurra.engine.outside import Outside
+from recurra.engine.sort import PARAM, ROW, Sorted, op_args, op_name, sort_values, told
 from recurra.engine.trace import Traced
 
-PARAM, ROW, AFTER = "param", "row", "after"
-"""What a value of the graph is: the same for all rows and steps; one row a sequence; a sum over sequences."""
-
-BOOLEAN = {
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_not",
-    "isnan",
-    "logical_and",
-    "logical_and_",
-    "logical_not",
-    "logical_or",
-}
-COMPARE = BOOLEAN | {"lt", "gt", "le", "ge", "eq", "ne"}
-"""Operations whose result is true or false."""
-UNARY = {
-    "bitwise_not",
-    "isnan",
-    "logical_not",
-    "neg",
-    "round",
-    "tanh",
-    "sigmoid",
-    "exp",
-    "relu",
-    "abs",
-    "sqrt",
-    "rsqrt",
-}
-UNARY |= {"log", "log1p", "expm1", "reciprocal", "sign", "floor"}
-BINARY = (COMPARE - UNARY) | {"add", "sub", "mul", "div", "maximum", "minimum"}
+UNARY = {"bitwise_not", "isnan", "logical_not", "neg", "round", "tanh", "sigmoid", "exp", "relu", "abs", "sqrt"}
+UNARY |= {"rsqrt", "log", "log1p", "expm1", "reciprocal", "sign", "floor", "sin", "cos", "erf"}
+BINARY = (COMPARE - UNARY) | {"add", "sub", "mul", "div", "maximum", "minimum", "remainder", "fmod"}
 SAME = {"clone", "alias", "detach", "_to_copy"}
+SUMS = {"sum", "mean", "var", "var_mean"}
+ELEMENTWISE = UNARY | BINARY | SAME | {"where", "pow", "clamp"}
+
+FEW = 8
+"""Products of so few inputs are added up term by term, rather than made before the loop and read again."""
 
 
 @dataclass
@@ -52,371 +32,275 @@ class Lowered:
     Attributes:
         nodes: the maker of nodes, with the products.
         outputs: nodes of the output, side by side; then of each part of the next state.
-        gradients: nodes of the gradients of each projected part, then of each part of the state.
-        before: a graph from the weights to the parameters that nodes and products name by number.
-        after: a graph from sequences (rows of all steps one below the other) and weights to the weights' gradients.
-        summed: the nodes, side by side, of each sequence that `after` reads.
+        gradients: nodes of the gradients of each part of the state.
+        outside: what is done once before and once after the loop.
+        summed: the nodes, side by side, of each sequence that is read after the loop.
         widths: columns of every buffer that "input" nodes name.
     """
 
     nodes: Nodes
     outputs: list[tuple[Node, ...]]
     gradients: list[tuple[Node, ...]]
-    before: fx.GraphModule
-    after: fx.GraphModule
+    outside: Outside
     summed: list[tuple[Node, ...]]
     widths: dict[str, int]
 
 
-def lower(traced: Traced) -> Lowered:
-    """Sort the graph's values into the three kinds and make nodes of the rows.
+def lower(traced: Traced, hoist: bool) -> Lowered:
+    """Sort the step's values and make nodes of the rows.
+
+    Args:
+        traced: the step.
+        hoist: whether products of the input by weights are made before the loop, for many steps at once, or in it.
 
     Raises:
         NotCompiled: an operation on rows is not among those that the engine compiles.
     """
-    return _Lowering(traced).lowered()
+    return _Lowering(traced, hoist).lowered()
 
 
 class _Lowering:
-    def __init__(self, traced: Traced):
-        self.traced = traced
+    def __init__(self, traced: Traced, hoist: bool):
+        self.hoist = hoist
+        self.sorted: Sorted = sort_values(traced)
         self.nodes = Nodes()
-        self.kind: dict[fx.Node, str] = {}
-        self.width: dict[fx.Node, int] = {}
-        self.cuts: dict[fx.Node, set[int]] = {}
+        self.outside = Outside(self.sorted)
+        self.widths = {name: self.sorted.width[node] for node, name in self.sorted.buffer.items()}
         self.made: dict[fx.Node, tuple[Node, ...]] = {}
-        self.params: list[fx.Node] = []
-        self.sequences: list[fx.Node] = []
-        self.widths: dict[str, int] = {}
-        self.buffer: dict[fx.Node, str] = {}
-        self.order = [node for node in traced.graph.nodes if node.op not in ("output",)]
-        self.results: list[Any] = list(next(n for n in traced.graph.nodes if n.op == "output").args[0])
+        self.few: set[fx.Node] = set()
+        self.hoisted: dict[fx.Node, str] = {}
+        self._choose()
+        single = {op_args(node)[-2] for node in self.few}
+        self.cuts = Cuts(self.sorted, ELEMENTWISE | {"expand"}, single)
+
+    def _choose(self) -> None:
+        """Which products of the input are made before the loop, and which within it."""
+        for node in self.sorted.order:
+            if op_name(node) not in ("mm", "addmm") or node not in self.sorted.early:
+                continue
+            left, right = op_args(node)[-2:]
+            if self.sorted.kind[right] != PARAM:
+                continue
+            if right.meta["val"].shape[0] <= FEW:
+                self.few.add(node)
+            elif self.hoist:
+                self.hoisted[node] = self.outside.hoist(node)
+                self.widths[self.hoisted[node]] = self.sorted.width[node]
 
     def lowered(self) -> Lowered:
-        self._name_inputs()
-        for node in self.order:
-            self._classify(node)
-        self._cut()
-        count = 1 + self.traced.states
-        grads = self.results[count:]
-        inner = self.traced.projected + self.traced.states
-        outputs = [self._rows(node) for node in self.results[:count]]
-        gradients = [self._rows(node) for node in grads[:inner]]
-        after = self._after(grads[inner:])
-        summed = [self._rows(node) for node in self.sequences]
-        return Lowered(self.nodes, outputs, gradients, self._before(), after, summed, self.widths)
+        count = 1 + self.sorted.traced.states
+        results = self.sorted.results
+        outputs = [self._rows(node) for node in results[:count]]
+        gradients = [self._rows(node) for node in results[count + 1 : 2 * count]]
+        kept = self._ancestors([*results[:count], *results[count + 1 : 2 * count]])
+        self.outside.after([results[count], *results[2 * count :]], kept)
+        summed = [self._rows(node) for node in self.outside.sequences]
+        return Lowered(self.nodes, outputs, gradients, self.outside, summed, self.widths)
 
-    # -- inputs and kinds
-
-    def _name_inputs(self) -> None:
-        t = self.traced
-        names = [f"x{k}" for k in range(t.projected)] + [f"s{k}" for k in range(t.states)]
-        names += ["dt"] if t.with_times else []
-        weights = list(t.weights)
-        later = ["gy", *(f"g{k}" for k in range(t.states))]
-        holders = [n for n in self.order if n.op == "placeholder"]
-        leaves = holders
-        for leaf, name in zip(leaves, [*names, *[None] * len(weights), *later], strict=True):
-            value = leaf.meta["val"]
-            self.kind[leaf] = PARAM if name is None else ROW
-            if name is not None:
-                self.buffer[leaf], self.width[leaf] = name, value.shape[1]
-                self.widths[name] = value.shape[1]
-        self.weight_leaves = leaves[len(names) : len(names) + len(weights)]
-        self.weight_names = weights
-
-    def _classify(self, node: fx.Node) -> None:
-        if node in self.kind:
-            return
-        kinds = [self.kind[arg] for arg in node.all_input_nodes]
-        value: Any = node.meta.get("val")
-        if AFTER in kinds:
-            self.kind[node] = AFTER
-        elif ROW not in kinds:
-            self.kind[node] = PARAM
-            if isinstance(value, Tensor) and value.dim() == 2 and value.shape[0] == self.traced.batch:
-                # The same row for all sequences, written out once for each.
-                self.width[node] = value.shape[1]
-        elif self._sums_rows(node):
-            self.kind[node] = AFTER
-        else:
-            if isinstance(value, Tensor) and (value.dim() != 2 or value.shape[0] != self.traced.batch):
-                raise NotCompiled(_told(node, "gives a value that is not one row a sequence"))
-            self.kind[node] = ROW
-            if isinstance(value, Tensor):
-                self.width[node] = value.shape[1]
-
-    def _sums_rows(self, node: fx.Node) -> bool:
-        name = _name(node)
-        if name == "permute":
-            return True
-        return name == "sum" and 0 in [d % 2 for d in _args(node)[1]]
-
-    # -- where rows are cut, so that every piece is computed alike
-
-    def _cut(self) -> None:
-        rows = [n for n in self.order if n in self.width]
-        self.cuts = {node: {0, self.width[node]} for node in rows}
-        changed = True
-        while changed:
-            before = sum(map(len, self.cuts.values()))
-            for node in rows:
-                self._share(node)
-            for node in reversed(rows):
-                self._share(node)
-            changed = sum(map(len, self.cuts.values())) != before
-
-    def _share(self, node: fx.Node) -> None:
-        """Pass cuts between a node and what it is made of."""
-        name = _name(node)
-        pieces: list[tuple[fx.Node, int, int, int]] = []  # source, from, to, place in node
-        if name in UNARY | BINARY | SAME | {"where", "pow", "clamp", "expand", "remainder"}:
-            pieces = [
-                (a, 0, self.width[node], 0) for a in node.all_input_nodes if self.width.get(a) == self.width[node]
-            ]
-        elif name in ("slice", "getitem"):
-            source, start, stop = self._range(node)
-            pieces = [(source, start, stop, 0)]
-        elif name == "cat":
-            place = 0
-            for source in _args(node)[0]:
-                pieces.append((source, 0, self.width[source], place))
-                place += self.width[source]
-        elif name == "slice_scatter":
-            target, source, start, stop = self._scattered(node)
-            pieces = [
-                (source, 0, self.width[source], start),
-                (target, 0, start, 0),
-                (target, stop, self.width[target], stop),
-            ]
-            self.cuts[node] |= {start, stop}
-        for source, start, stop, place in pieces:
-            if source not in self.cuts:
-                continue
-            inside = {cut - start + place for cut in self.cuts[source] if start <= cut <= stop} | {
-                place,
-                place + stop - start,
-            }
-            self.cuts[node] |= inside
-            back = {cut - place + start for cut in self.cuts[node] if place <= cut <= place + stop - start}
-            self.cuts[source] |= back
-
-    def _range(self, node: fx.Node) -> tuple[fx.Node, int, int]:
-        """Source, first and last column of a slice or of a piece of a split."""
-        if _name(node) == "getitem":
-            split, number = _args(node)
-            sizes = _args(split)[1]
-            start = sum(sizes[:number])
-            return _args(split)[0], start, start + sizes[number]
-        source, dim, start, stop = [*_args(node), *[0, 0, None][len(_args(node)) - 1 :]][:4]
-        if len(_args(node)) > 4 and _args(node)[4] != 1:
-            raise NotCompiled(_told(node, "takes every second column or fewer"))
-        width = self.width[source] if source in self.width else 0
-        if dim == 0:
-            if (start or 0) == 0 and (stop is None or stop >= self.traced.batch):
-                return source, 0, width
-            raise NotCompiled(_told(node, "picks some of the sequences"))
-        start = 0 if start is None else start + width if start < 0 else start
-        stop = width if stop is None else stop + width if stop < 0 else min(stop, width)
-        return source, start, stop
-
-    def _scattered(self, node: fx.Node) -> tuple[fx.Node, fx.Node, int, int]:
-        target, source, dim, start, stop = [*_args(node), *[0, None, None][len(_args(node)) - 2 :]][:5]
-        if dim != 1 or (len(_args(node)) > 5 and _args(node)[5] != 1):
-            raise NotCompiled(_told(node, "fills some of the sequences, or every second column"))
-        width = self.width[target]
-        start = 0 if start is None else start + width if start < 0 else start
-        stop = width if stop is None else stop + width if stop < 0 else min(stop, width)
-        return target, source, start, stop
+    def _ancestors(self, results: list[Any]) -> set[fx.Node]:
+        """What these results follow from."""
+        found: set[fx.Node] = set()
+        waiting = [node for node in results if isinstance(node, fx.Node)]
+        while waiting:
+            node = waiting.pop()
+            if node not in found:
+                found.add(node)
+                waiting += node.all_input_nodes
+        return found
 
     # -- nodes
 
-    def _rows(self, node: Any) -> tuple[Node, ...]:
+    def _rows(self, wanted: Any) -> tuple[Node, ...]:
         """The nodes of a value of rows, piece by piece."""
-        if node is None:
+        if wanted is None:
             raise NotCompiled("a gradient is missing")
-        if node not in self.made:
-            # Depth first by hand would be needed for very deep steps only; the graph's order serves all the same.
-            for each in self.order:
-                if each in self.width and each not in self.made:
+        if wanted not in self.made:
+            needed = self._ancestors([wanted])
+            for each in self.sorted.order:
+                if each in needed and each in self.sorted.width and each not in self.made and self._inside(each):
                     self.made[each] = self._make(each)
-        return self.made[node]
+        return self.made[wanted]
 
-    def _spans(self, node: fx.Node) -> list[tuple[int, int]]:
-        cuts = sorted(self.cuts[node])
-        return list(zip(cuts, cuts[1:], strict=False))
+    def _inside(self, node: fx.Node) -> bool:
+        """Whether a value is made in the loop: not so what only a product made before the loop is made of."""
+        return op_name(node) not in SPLITS
 
     def _between(self, node: fx.Node, start: int, stop: int) -> tuple[Node, ...]:
         """The nodes of some columns of a value that is made."""
-        spans = self._spans(node)
+        spans = self.cuts.spans(node)
         return tuple(made for made, (a, b) in zip(self.made[node], spans, strict=True) if start <= a and b <= stop)
 
     def _make(self, node: fx.Node) -> tuple[Node, ...]:
-        name, spans = _name(node), self._spans(node)
-        if node in self.buffer:
-            buffer = self.buffer[node]
+        name, spans = op_name(node), self.cuts.spans(node)
+        buffer = self.sorted.buffer.get(node) or self.hoisted.get(node)
+        if buffer is not None:
             later = buffer.startswith("g")
-            return tuple(self.nodes.make("input", (), b - a, (buffer, a), later) for a, b in spans)
-        if name in ("full", "full_like"):
-            return tuple(self._op("fill", (self.nodes.scalar(_args(node)[1]),), b - a) for a, b in spans)
-        if self.kind[node] == PARAM:
-            return tuple(self.nodes.make("param", (), b - a, (self._param(node), a)) for a, b in spans)
-        if name in ("slice", "getitem"):
-            source, start, stop = self._range(node)
-            return self._between(source, start, stop)
-        if name == "cat":
-            return tuple(piece for source in _args(node)[0] for piece in self.made[source])
-        if name == "slice_scatter":
-            target, source, start, stop = self._scattered(node)
-            head, tail = self._between(target, 0, start), self._between(target, stop, self.width[target])
-            return (*head, *self.made[source], *tail)
+            found = tuple(self.nodes.make("input", (), b - a, (buffer, a), later) for a, b in spans)
+            if name != "addmm":
+                return found
+            bias = [self._operand(node, op_args(node)[0], a, b) for a, b in spans]
+            return tuple(self._sum_of_terms(pair, pair[0].width) for pair in zip(found, bias, strict=True))
+        if name in ("full", "full_like", "zeros_like", "ones_like", "scalar_tensor"):
+            value = {"zeros_like": 0.0, "ones_like": 1.0}.get(name, op_args(node)[-1])
+            return tuple(self._op("fill", (self.nodes.scalar(value),), b - a) for a, b in spans)
+        if self.sorted.kind[node] == PARAM:
+            number = self.outside.param(node)
+            return tuple(self.nodes.make("param", (), b - a, (number, a)) for a, b in spans)
+        if name in MOVES:
+            return tuple(self._filled(self._operand(node, None, a, b), b - a) for a, b in spans)
         if name in SAME:
-            source = _args(node)[0]
+            source = op_args(node)[0]
+            made = tuple(self._operand(node, source, a, b) for a, b in spans)
             if source.meta["val"].dtype == torch.bool and node.meta["val"].dtype != torch.bool:
                 one, zero = self.nodes.scalar(1.0), self.nodes.scalar(0.0)
-                return tuple(self._op("where", (made, one, zero), made.width) for made in self.made[source])
-            return self.made[source]
+                return tuple(self._op("where", (each, one, zero), each.width) for each in made)
+            return made
         if name in ("mm", "addmm"):
             return self._product(node, spans)
-        if name == "expand":
-            return tuple(self._op("fill", (self._operand(_args(node)[0], a, b),), b - a) for a, b in spans)
+        if name in ("sum", "mean"):
+            return self._sum(node, spans)
         if name in UNARY | BINARY | {"where"}:
             return tuple(self._elementwise(node, name, a, b) for a, b in spans)
         if name == "pow":
             return tuple(self._power(node, a, b) for a, b in spans)
         if name == "clamp":
             return tuple(self._clamp(node, a, b) for a, b in spans)
-        raise NotCompiled(_told(node, "is not among the operations that are compiled"))
+        raise NotCompiled(told(node, "is not among the operations that are compiled"))
 
     def _op(self, op: str, args: tuple[Node, ...], width: int) -> Node:
         return self.nodes.make(op, args, width)
 
-    def _operand(self, arg: Any, start: int, stop: int) -> Node:
-        """An operand's columns, as one node."""
-        if not isinstance(arg, fx.Node):
+    def _filled(self, node: Node, width: int) -> Node:
+        return node if node.width == width else self._op("fill", (node,), width)
+
+    def _operand(self, node: fx.Node, arg: Any, start: int, stop: int) -> Node:
+        """The operand that these columns of `node` need: as many columns, or one for all."""
+        if arg is not None and not isinstance(arg, fx.Node):
             return self.nodes.scalar(arg)
-        value = arg.meta["val"]
-        if self.kind[arg] == PARAM and arg not in self.width:
-            if value.numel() == 1:
-                return self.nodes.make("param", (), 1, (self._param(arg), 0))
-            if value.dim() == 2 and value.shape[0] != 1:
-                raise NotCompiled("a matrix of weights is used element by element with rows")
-            return self.nodes.make("param", (), stop - start, (self._param(arg), start))
-        if self.width[arg] == 1 and stop - start != 1:
-            return self.made[arg][0]
-        (found,) = self._between(arg, start, stop)
+        run = self.cuts.run(node, arg, start)
+        place = run.place + (start - run.start) * run.step
+        width = stop - start if run.step else 1
+        if run.source not in self.sorted.width:
+            return self.nodes.make("param", (), width, (self.outside.param(run.source), place))
+        (found,) = self._between(run.source, place, place + width)
         return found
 
     def _elementwise(self, node: fx.Node, name: str, start: int, stop: int) -> Node:
-        args = tuple(self._operand(arg, start, stop) for arg in _args(node)[: 3 if name == "where" else 2])
+        count = 1 if name in UNARY else 3 if name == "where" else 2
+        args = tuple(self._operand(node, arg, start, stop) for arg in op_args(node)[:count])
         alpha: Any = node.kwargs.get("alpha", 1)
         if alpha != 1:
-            args = (args[0], self._op("mul", (self.nodes.scalar(alpha), args[1]), stop - start))
-        if name in UNARY:
-            args = args[:1]
+            args = (args[0], self._op("mul", (self.nodes.scalar(alpha), args[1]), max(args[1].width, 1)))
+        elif name == "add":
+            return self._sum_of_terms(args, stop - start)
         if node.kwargs.get("rounding_mode"):
-            raise NotCompiled(_told(node, "divides and rounds"))
+            raise NotCompiled(told(node, "divides and rounds"))
+        if name == "remainder":
+            # x - floor(x / y) y
+            x, y = args
+            whole = self._op("floor", (self._op("div", (x, y), stop - start),), stop - start)
+            return self._op("sub", (x, self._op("mul", (whole, y), stop - start)), stop - start)
         return self._op(name, args, stop - start)
 
+    def _sum_of_terms(self, args: tuple[Node, ...], width: int) -> Node:
+        """A sum, its products first, its weights added up beforehand: the products' sums start from them."""
+        terms: list[Node] = []
+
+        def collect(node: Node) -> None:
+            if node.op == "add" and node.width == width:
+                for arg in node.args:
+                    collect(arg)
+            else:
+                terms.append(node)
+
+        for arg in args:
+            collect(arg)
+        params = [term for term in terms if term.op == "param" and term.width == width]
+        if not params or len(terms) == 2 and terms[0].op != "param":
+            return self._op("add", args, width)
+        if len(params) > 1:
+            number = self.outside.added([(param.data[0], param.data[1]) for param in params], width)
+            params = [self.nodes.make("param", (), width, (number, 0))]
+        rest = [term for term in terms if not (term.op == "param" and term.width == width)]
+        rest.sort(key=lambda term: term.op != "product")
+        first, *others = [*rest[:1], *params, *rest[1:]]
+        for term in others:
+            first = self._op("add", (first, term), width)
+        return first
+
     def _power(self, node: fx.Node, start: int, stop: int) -> Node:
-        base, exponent = self._operand(_args(node)[0], start, stop), _args(node)[1]
-        if exponent not in (2, 3, 0.5, -1, -0.5, 1):
-            raise NotCompiled(_told(node, f"raises to the power {exponent}"))
+        base, exponent = self._operand(node, op_args(node)[0], start, stop), op_args(node)[1]
+        if exponent not in (2, 3, 0.5, -1, -0.5, 1, -2):
+            raise NotCompiled(told(node, f"raises to the power {exponent}"))
+        base, width = self._filled(base, stop - start), stop - start
         if exponent == 1:
             return base
-        if exponent in (2, 3):
-            square = self._op("mul", (base, base), stop - start)
-            return square if exponent == 2 else self._op("mul", (square, base), stop - start)
+        if exponent in (2, 3, -2):
+            square = self._op("mul", (base, base), width)
+            if exponent == -2:
+                return self._op("reciprocal", (square,), width)
+            return square if exponent == 2 else self._op("mul", (square, base), width)
         names = {0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
-        return self._op(names[exponent], (base,), stop - start)
+        return self._op(names[exponent], (base,), width)
 
     def _clamp(self, node: fx.Node, start: int, stop: int) -> Node:
-        value = self._operand(_args(node)[0], start, stop)
-        low, high = [*_args(node)[1:], None, None][:2]
+        value = self._operand(node, op_args(node)[0], start, stop)
+        low, high = [*op_args(node)[1:], None, None][:2]
         if low is not None:
             value = self._op("maximum", (value, self.nodes.scalar(low)), stop - start)
         if high is not None:
             value = self._op("minimum", (value, self.nodes.scalar(high)), stop - start)
         return value
 
+    # -- products and sums
+
     def _product(self, node: fx.Node, spans: list[tuple[int, int]]) -> tuple[Node, ...]:
-        *bias, left, right = _args(node)
-        if self.kind[right] != PARAM or self.kind[left] != ROW:
-            raise NotCompiled(_told(node, "multiplies two values that both change from step to step"))
+        left, right = op_args(node)[-2:]
+        if self.sorted.kind[right] != PARAM or self.sorted.kind[left] != ROW:
+            raise NotCompiled(told(node, "multiplies two values that both change from step to step"))
         rows, columns = right.meta["val"].shape
-        number = self.nodes.product(self.made[left], self._param(right), rows, columns)
-        found = []
+        weight, found = self.outside.param(right), []
         for a, b in spans:
-            piece = self.nodes.make("product", (), b - a, (number, a))
-            if bias:
-                piece = self._op("add", (piece, self._operand(bias[0], a, b)), b - a)
+            # A value of several rows a sequence is multiplied row by row.
+            number, first = a // columns, a % columns
+            inputs = self._between(left, number * rows, (number + 1) * rows)
+            if node in self.few:
+                piece = self._terms(inputs, weight, columns, first, b - a)
+            else:
+                product = self.nodes.product(inputs, weight, rows, columns)
+                piece = self.nodes.make("product", (), b - a, (product, first))
+            if op_name(node) == "addmm":
+                piece = self._sum_of_terms((piece, self._operand(node, op_args(node)[0], a, b)), b - a)
             found.append(piece)
         return tuple(found)
 
-    def _param(self, node: fx.Node) -> int:
-        if node not in self.params:
-            self.params.append(node)
-        return self.params.index(node)
+    def _terms(self, inputs: tuple[Node, ...], weight: int, columns: int, first: int, width: int) -> Node:
+        """A product of few inputs, term by term."""
+        total = None
+        for k, value in enumerate(inputs):
+            term = self._op("mul", (value, self.nodes.make("param", (), width, (weight, k * columns + first))), width)
+            total = term if total is None else self._op("add", (total, term), width)
+        return self._op("fill", (self.nodes.scalar(0.0),), width) if total is None else total
 
-    # -- what is done once
-
-    def _before(self) -> fx.GraphModule:
-        """From the weights to the parameters."""
-        graph, copies = fx.Graph(), {}
-        for number, leaf in enumerate(self.weight_leaves):
-            copies[leaf] = graph.placeholder(f"weight_{number}")
-        for node in self.order:
-            if self.kind[node] == PARAM and node not in copies and node.op != "placeholder":
-                copies[node] = graph.node_copy(node, lambda each: copies[each])
-        graph.output([copies[node] for node in self.params])
-        graph.eliminate_dead_code()
-        return fx.GraphModule(torch.nn.Module(), graph)
-
-    def _after(self, results: list[Any]) -> fx.GraphModule:
-        """From sequences of rows, and the weights, to the weights' gradients."""
-        graph, copies = fx.Graph(), {}
-        for number, leaf in enumerate(self.weight_leaves):
-            copies[leaf] = graph.placeholder(f"weight_{number}")
-        needed = self._needed([r for r in results if isinstance(r, fx.Node)])
-        for node in self.order:
-            if node in needed and node in self.width:
-                copies[node] = graph.placeholder(f"rows_{len(self.sequences)}")
-                self.sequences.append(node)
-        for node in self.order:
-            if node in needed and node not in self.width and node not in copies:
-                copies[node] = graph.node_copy(node, lambda each: copies[each])
-        graph.output([copies[r] if isinstance(r, fx.Node) else r for r in results])
-        graph.eliminate_dead_code()
-        return fx.GraphModule(torch.nn.Module(), graph)
-
-    def _needed(self, results: list[fx.Node]) -> set[fx.Node]:
-        """What the results follow from, not looking behind rows."""
-        found: set[fx.Node] = set()
-        waiting = list(results)
-        while waiting:
-            node = waiting.pop()
-            if node not in found:
-                found.add(node)
-                if node not in self.width:
-                    waiting += node.all_input_nodes
-        return found
+    def _sum(self, node: fx.Node, spans: list[tuple[int, int]]) -> tuple[Node, ...]:
+        """Sums of columns, as a product with a matrix of zeros and ones."""
+        source = op_args(node)[0]
+        value, batch = source.meta["val"], self.sorted.traced.batch
+        width = self.sorted.width[source]
+        if value.dtype == torch.bool:
+            raise NotCompiled(told(node, "counts what is true"))
+        # The operation itself says which columns go into which sum: of the first, the second, ... column alone.
+        call: Any = node.target
+        alone = torch.eye(width, dtype=torch.float64)
+        rows = [
+            call(line.expand(batch, width).reshape(value.shape), *op_args(node)[1:], **node.kwargs).reshape(batch, -1)
+            for line in alone
+        ]
+        matrix = torch.stack([row[0] for row in rows])
+        number = self.nodes.product(self.made[source], self.outside.constant(matrix), matrix.shape[0], matrix.shape[1])
+        return tuple(self.nodes.make("product", (), b - a, (number, a)) for a, b in spans)
 
 
-def _args(node: fx.Node) -> Any:
-    """A graph node's arguments, free of torch's many types for them."""
-    return node.args
-
-
-def _name(node: fx.Node) -> str:
-    """The operation's plain name: aten.add.Tensor is add."""
-    if node.op != "call_function":
-        return node.op
-    target: Any = node.target
-    return target.__name__.split(".")[0] if hasattr(target, "__name__") else str(target)
-
-
-def _told(node: fx.Node, what: str) -> str:
-    """An operation, what is the matter with it, and the line of the user's code that it came from."""
-    trace = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip()]
-    where = f" ({trace[-2]}: {trace[-1]})" if len(trace) >= 2 else ""
-    return f"{_name(node)} {what}{where}"
+def is_tensor(node: fx.Node) -> bool:
+    """Whether a graph node's value is one tensor."""
+    return isinstance(node.meta.get("val"), Tensor)

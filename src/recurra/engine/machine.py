@@ -16,6 +16,7 @@ class Machine:
         triple, cpu, features: LLVM's names.
         bits: of a vector register.
         registers: vector registers.
+        avx512: whether x86's instructions on 16 numbers are there.
     """
 
     triple: str
@@ -23,6 +24,7 @@ class Machine:
     features: str
     bits: int
     registers: int
+    avx512: bool = False
 
     def lanes(self, double: bool) -> int:
         """Numbers in a vector."""
@@ -31,7 +33,7 @@ class Machine:
     def target(self) -> llvm.TargetMachine:
         """LLVM's machine, for one use."""
         return llvm.Target.from_triple(self.triple).create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, reloc="default", codemodel="jitdefault"
+            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="small"
         )
 
 
@@ -45,6 +47,6 @@ def host() -> Machine:
     if features.get("avx512f") and features.get("avx512vl"):
         # LLVM prefers half-width vectors on some processors; the tiles are laid out for whole ones.
         flat = features.flatten() + ",-prefer-256-bit"
-        return Machine(triple, llvm.get_host_cpu_name(), flat, 512, 32)
+        return Machine(triple, llvm.get_host_cpu_name(), flat, 512, 32, True)
     bits = 256 if features.get("avx2") else 128
     return Machine(triple, llvm.get_host_cpu_name(), features.flatten(), bits, 32 if "arm" in triple else 16)

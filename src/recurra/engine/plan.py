@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recurra.engine.graph import Node, Nodes, NotCompiled
-from recurra.engine.lower import COMPARE, Lowered
-
-COSTLY = {"tanh", "sigmoid", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "product", "div", "reciprocal"}
-"""What is rather kept for the gradient than computed again."""
+from recurra.engine.graph import COMPARE, Node, Nodes
+from recurra.engine.keep import choose_kept, inputs_of
+from recurra.engine.lower import Lowered
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ class Plan:
         backward: the gradient.
         kept: columns of the buffer that passes from `training` to `backward`.
         output_from: where y is the same nodes as a part of the next state, the number of that part; else None.
-        summed: for each sequence that the weights' gradients are sums over, the place it stands in, and its columns.
-        reads: names of the buffers of the forward pass that the backward pass reads.
+        summed: for each sequence that is read after the loop, the place it stands in, and its columns.
+        reads: names of the buffers of the forward pass that the backward pass, or what comes after it, reads.
     """
 
     forward: Program
@@ -89,12 +87,17 @@ class Plan:
     reads: set[str]
 
 
-def make_plan(lowered: Lowered, projected: int, states: int) -> Plan:
+def make_plan(lowered: Lowered, states: int, double: bool) -> Plan:
     """Plan both directions of a step.
 
-    Buffers by name: x0 ... projected parts, s0 ... states before the step, n0 ... after it, y, dt, kept; gy and g0 ...
-    gradients of y and of the states after the step; dx0 ..., d0 ... gradients of the projected parts and of the states
-    before the step; w0 ... further sequences that the weights' gradients are sums over; t0 ... scratch.
+    Buffers by name: x; e0 ... products of x made before the loop; s0 ... states before the step, n0 ... after it, y,
+    dt, kept; gy and g0 ... gradients of y and of the states after the step; d0 ... gradients of the states before the
+    step; w0 ... further sequences that are read after the loop; t0 ... scratch.
+
+    Args:
+        lowered: the step.
+        states: parts of the state.
+        double: whether numbers are float64, whose functions are dear.
     """
     nodes, widths = lowered.nodes, dict(lowered.widths)
     y, *after = lowered.outputs
@@ -105,19 +108,19 @@ def make_plan(lowered: Lowered, projected: int, states: int) -> Plan:
     stores: list[tuple[Node, Place, str | None]] = []
     for k, part in enumerate(after):
         stores += _stores(part, f"n{k}", widths[f"n{k}"], f"s{k}")
+    standing = {
+        node: place for node, place, _ in reversed(stores) if not node.later and node.op not in ("input", "fill")
+    }
     if output_from is None:
         stores += _stores(y, "y", widths["y"], "zero")
 
     back: list[tuple[Node, Place, str | None]] = []
-    for k, part in enumerate(lowered.gradients[:projected]):
-        widths[f"dx{k}"] = sum(node.width for node in part)
-        back += _stores(part, f"dx{k}", widths[f"dx{k}"], "zero")
-    for k, part in enumerate(lowered.gradients[projected:]):
+    for k, part in enumerate(lowered.gradients):
         widths[f"d{k}"] = sum(node.width for node in part)
         back += _stores(part, f"d{k}", widths[f"d{k}"], f"g{k}")
     summed: list[tuple[Place, int]] = []
     for sequence in lowered.summed:
-        place = _standing(sequence, back, {f"{k}": widths[k] for k in widths if k[0] in "xs"})
+        place = _standing(sequence, back, {name: width for name, width in widths.items() if name[0] in "xs"})
         if place is None:
             name = f"w{sum(each.buffer.startswith('w') for each, _ in summed)}"
             widths[name] = sum(node.width for node in sequence)
@@ -125,7 +128,7 @@ def make_plan(lowered: Lowered, projected: int, states: int) -> Plan:
             place = Place(name, 0, widths[name])
         summed.append((place, sum(node.width for node in sequence)))
 
-    kept = _kept([node for node, _, _ in back], nodes)
+    kept, read = choose_kept([node for node, _, _ in back], nodes, set(standing), double)
     places, column = {}, 0
     for node in kept:
         places[node] = Place("kept", column, 0)
@@ -133,11 +136,13 @@ def make_plan(lowered: Lowered, projected: int, states: int) -> Plan:
     places = {node: Place("kept", place.start, column) for node, place in places.items()}
     widths["kept"] = column
     saves: list[tuple[Node, Place, str | None]] = [(node, place, None) for node, place in places.items()]
+    places |= {node: standing[node] for node in read}
 
     forward = _program(nodes, stores, {}, widths)
     training = _program(nodes, stores + saves, {}, widths)
     backward = _program(nodes, back, places, widths)
-    reads = {place.buffer for place, _ in summed} | _inputs([node for node, _, _ in back], set(places), nodes)
+    reads = {place.buffer for place, _ in summed} | {f"s{standing[node].buffer[1:]}" for node in read}
+    reads |= inputs_of([node for node, _, _ in back], set(places), nodes)
     return Plan(forward, training, backward, column, output_from, summed, reads)
 
 
@@ -178,48 +183,6 @@ def _standing(
             else:
                 return place
     return None
-
-
-def _kept(wanted: list[Node], nodes: Nodes) -> list[Node]:
-    """The values of the forward pass that the backward pass reads and does not compute again."""
-    kept: dict[Node, None] = {}
-    seen: set[Node] = set()
-
-    def visit(node: Node) -> None:
-        if node in seen:
-            return
-        seen.add(node)
-        if not node.later and node.op in COSTLY and node.width:
-            kept[node] = None
-            return
-        for arg in _made_of(node, nodes):
-            visit(arg)
-
-    for node in wanted:
-        visit(node)
-    return list(kept)
-
-
-def _made_of(node: Node, nodes: Nodes) -> tuple[Node, ...]:
-    return nodes.products[node.data[0]].inputs if node.op == "product" else node.args
-
-
-def _inputs(wanted: list[Node], stop: set[Node], nodes: Nodes) -> set[str]:
-    """The buffers that these nodes are computed from."""
-    found: set[str] = set()
-    seen: set[Node] = set()
-    waiting = list(wanted)
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node in stop:
-            continue
-        if node.op == "input":
-            found.add(node.data[0])
-        waiting += _made_of(node, nodes)
-    return found
 
 
 def _program(
@@ -304,8 +267,6 @@ def _program(
             group = Group(store.node.width)
             groups.append(group)
         group.stores.append(store)
-    if any(store.node.op in COMPARE for store in stores):
-        raise NotCompiled("a step keeps the result of a comparison")
     for groups in stages:
         # A value of one column may be used by wider ones of the same stage, and so comes first.
         groups.sort(key=lambda group: group.width != 1)

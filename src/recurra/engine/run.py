@@ -11,9 +11,30 @@ from torch import Tensor
 from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
 from recurra.cells.variant import with_weights
-from recurra.engine.kernel import Kernel, sequence_of
+from recurra.engine.kernel import Kernel
+from recurra.engine.outside import Total, add_up, put
+from recurra.engine.plan import Place
 from recurra.engine.trace import weight_table
 from recurra.types import State
+
+NUMBERS, ROWS = 1 << 18, 512
+"""A stretch of time holds about so many numbers, which stay in the processor's cache between the product that makes
+them and the loop that reads them; but at least so many rows, below which products slow down."""
+
+
+def stretches(steps: int, batch: int, columns: int) -> list[tuple[int, int]]:
+    """Cut the steps, in the order in which they are made: the first of each stretch, and how many.
+
+    All but the last are even, as gradients of states take turns between two places.
+    """
+    if not columns:
+        return [(0, steps)]
+    length = max(-(-NUMBERS // (batch * columns)), -(-ROWS // batch), 2)
+    length += length % 2
+    cuts = list(range(0, steps, length))
+    if len(cuts) > 1 and steps - cuts[-1] <= length // 2:
+        cuts.pop()
+    return [(first, last - first) for first, last in zip(cuts, [*cuts[1:], steps], strict=True)]
 
 
 class _Loop(torch.autograd.Function):
@@ -21,71 +42,139 @@ class _Loop(torch.autograd.Function):
     def forward(
         ctx: Any, kernel: Kernel, cell: Cell, training: bool, reverse: bool, flags: Any, dt: Any, *tensors: Tensor
     ) -> Any:
-        plan = kernel.plan
-        parts = [part.contiguous() for part in tensors[: kernel.projected]]
-        states = tensors[kernel.projected : kernel.projected + kernel.states]
-        weights = tensors[kernel.projected + kernel.states :]
-        steps, batch = parts[0].shape[:2]
-        buffers = {f"x{k}": part for k, part in enumerate(parts)}
+        plan, masked = kernel.plan, flags is not None
+        x, *rest = tensors
+        states, weights = rest[: kernel.states], rest[kernel.states :]
+        x = x.contiguous()
+        steps, batch = x.shape[:2]
+        buffers = {"x": x}
         if dt is not None:
             buffers["dt"] = dt
+        training = training and any(ctx.needs_input_grad)
+        which = "training" if training else "forward"
+        turning = kernel.turning(which)
         for k, state in enumerate(states):
-            whole = kernel.new(steps + 1, batch, state.shape[1])
-            whole[steps if reverse else 0] = state
+            whole = kernel.new(2 if k in turning else steps + 1, batch, state.shape[1])
+            whole[steps if reverse and k not in turning else 0] = state
             buffers[f"s{k}"] = buffers[f"n{k}"] = whole
         if plan.output_from is None:
             buffers["y"] = kernel.new(steps, batch, kernel.output_size)
-        training = training and any(ctx.needs_input_grad)
         if training and plan.kept:
             buffers["kept"] = kernel.new(steps, batch, plan.kept)
         params = kernel.params(weights)
-        kernel.run("training" if training else "forward", buffers, params, (steps, batch), reverse, flags)
+        names, factors = kernel.early(which, masked)
+        cut = stretches(steps, batch, sum(kernel.widths[name] for name in names))
+        longest = max(count for _, count in cut)
+        made = {name: kernel.new(longest * batch, kernel.widths[name]) for name in names}
+        call = kernel.call(which, masked, buffers | made, params, batch)
+        for first, count in cut:
+            start = steps - first - count if reverse else first
+            if names:
+                rows = x[start : start + count].view(count * batch, -1)
+                for name, (left, right) in zip(names, factors(*weights, rows), strict=True):
+                    torch.mm(left, right, out=made[name][: count * batch])
+            call.run(start, count, reverse, flags, made)
         if plan.output_from is None:
             y = buffers["y"]
         else:
             whole = buffers[f"s{plan.output_from}"]
             y = whole[:-1] if reverse else whole[1:]
-            if flags is not None:
+            if masked:
                 y = torch.where(flags.unsqueeze(-1).bool(), y, torch.zeros_like(y))
         if training:
-            names = [name for name in buffers if name in plan.reads or name in ("kept", "dt")]
+            names = tuple(name for name in buffers if name in plan.reads or name in ("kept", "dt"))
             ctx.names, ctx.kernel, ctx.cell, ctx.reverse, ctx.flags = names, kernel, cell, reverse, flags
-            ctx.size, ctx.params, ctx.count = (steps, batch), params, len(tensors)
+            ctx.size, ctx.params = (steps, batch), params
             ctx.save_for_backward(*(buffers[name] for name in names), *tensors)
-        final = [buffers[f"s{k}"][0 if reverse else steps].clone() for k in range(len(states))]
+        last = [steps & 1 if k in turning else 0 if reverse else steps for k in range(len(states))]
+        final = [buffers[f"s{k}"][place].clone() for k, place in enumerate(last)]
         return (y, *final)
 
     @staticmethod
     def backward(ctx: Any, gy: Any, *final: Any) -> Any:
-        kernel, plan, reverse = ctx.kernel, ctx.kernel.plan, ctx.reverse
+        kernel, reverse = ctx.kernel, ctx.reverse
         saved = ctx.saved_tensors
         tensors = saved[len(ctx.names) :]
         buffers = dict(zip(ctx.names, saved, strict=False))
         if torch.is_grad_enabled():
             return _again(ctx, buffers.get("dt"), tensors, (gy, *final))
-        steps, batch = ctx.size
-        weights = tensors[kernel.projected + kernel.states :]
-        buffers["gy"] = gy.to(kernel.dtype).contiguous()
-        for k, gradient in enumerate(final):
-            turns = kernel.new(2, batch, gradient.shape[1])
-            turns[steps & 1] = gradient
-            buffers[f"g{k}"] = buffers[f"d{k}"] = turns
-        backward = plan.backward
-        for name, width in backward.buffers.items():
-            if name.startswith(("dx", "w")):
-                buffers[name] = kernel.new(steps, batch, width)
-        kernel.run("backward", buffers, ctx.params, ctx.size, reverse, ctx.flags)
-        found: list[Any] = [buffers[f"dx{k}"] for k in range(kernel.projected)]
-        # Where no step was made, the gradient of the first state is that of the last.
-        found += [buffers[f"d{k}"][0] for k in range(kernel.states)]
-        wanted = ctx.needs_input_grad[6 + kernel.projected + kernel.states :]
-        if any(wanted):
-            sequences = [sequence_of(place, columns, buffers, reverse) for place, columns in plan.summed]
-            gradients = kernel.after(*weights, *sequences)
-            found += [g if want else None for g, want in zip(gradients, wanted, strict=True)]
-        else:
-            found += [None] * len(weights)
-        return (None,) * 6 + tuple(found)
+        return (None,) * 6 + tuple(_pull(ctx, kernel, reverse, buffers, tensors, gy, final))
+
+
+def _pull(
+    ctx: Any,
+    kernel: Kernel,
+    reverse: bool,
+    buffers: dict[str, Tensor],
+    tensors: Sequence[Tensor],
+    gy: Tensor,
+    final: Any,
+) -> list[Tensor | None]:
+    """The gradients of x, of the first state and of the weights."""
+    plan, masked = kernel.plan, ctx.flags is not None
+    steps, batch = ctx.size
+    x, weights = tensors[0].contiguous(), tensors[1 + kernel.states :]
+    buffers["x"] = x
+    buffers["gy"] = gy.to(kernel.dtype).contiguous()
+    names, factors = kernel.early("backward", masked)
+    kept = [place.buffer for place, _ in plan.summed if place.buffer[0] == "w"]
+    widths = {name: kernel.widths[name] for name in names} | {name: plan.backward.buffers[name] for name in kept}
+    cut = stretches(steps, batch, sum(widths.values()))
+    longest = max(count for _, count in cut)
+    made = {name: kernel.new(longest * batch, width) for name, width in widths.items()}
+    for k, gradient in enumerate(final):
+        turns = kernel.new(2, batch, gradient.shape[1])
+        turns[cut[-1][1] & 1] = gradient
+        buffers[f"g{k}"] = buffers[f"d{k}"] = turns
+        buffers[f"n{k}"] = buffers.get(f"s{k}", turns)
+    wanted = ctx.needs_input_grad[6:]
+    wanted = (wanted[0], *wanted[1 + kernel.states :])
+    after, totals = kernel.outside.graph_after(wanted)
+    sums: list[Tensor | None] = [None] * len(totals)
+    dx = kernel.new(*x.shape) if wanted[0] else None
+    call = kernel.call("backward", masked, buffers | made, ctx.params, batch)
+    for first, count in reversed(cut):
+        start = steps - first - count if reverse else first
+        rows = x[start : start + count].view(count * batch, -1)
+        if names:
+            for name, (left, right) in zip(names, factors(*weights, rows), strict=True):
+                torch.mm(left, right, out=made[name][: count * batch])
+        call.run(start, count, reverse, ctx.flags, made)
+        sequences = [
+            sequence_of(place, columns, buffers | made, start, count, batch, reverse) for place, columns in plan.summed
+        ]
+        for number, (total, piece) in enumerate(zip(totals, after(*weights, *sequences), strict=True)):
+            if dx is not None and number == 0:
+                put(total, piece, dx[start : start + count].view(count * batch, -1))
+            elif total.same is None:
+                sums[number] = add_up(total, piece, sums[number])
+    found = iter(_shaped(totals, sums)[int(wanted[0]) :])
+    first_gradients = [buffers[f"d{k}"][0] for k in range(kernel.states)]
+    return [dx, *first_gradients, *(next(found) if want else None for want in wanted[1:])]
+
+
+def _shaped(totals: Sequence[Total], sums: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The weights' gradients in their shapes, each with memory of its own."""
+    found: list[Tensor | None] = []
+    for each, total in zip(sums, totals, strict=True):
+        if total.same is not None:
+            known = sums[total.same]
+            each = None if known is None else known.clone()
+        found.append(None if each is None else each.view(total.shape))
+    return found
+
+
+def sequence_of(
+    place: Place, columns: int, buffers: dict[str, Tensor], first: int, count: int, batch: int, reverse: bool
+) -> Tensor:
+    """The rows of a stretch of steps that stand at a place, one below the other."""
+    whole = buffers[place.buffer]
+    if place.buffer[0] == "w":
+        rows = whole[: count * batch]
+    else:
+        first += int(place.buffer[0] == "s" and reverse)
+        rows = whole[first : first + count].view(count * batch, -1)
+    return rows if columns == rows.shape[1] else rows[:, place.start : place.start + columns]
 
 
 def _again(ctx: Any, dt: Any, tensors: Sequence[Tensor], gradients: Sequence[Any]) -> Any:
@@ -101,37 +190,38 @@ def _again(ctx: Any, dt: Any, tensors: Sequence[Tensor], gradients: Sequence[Any
 
 
 def plain(kernel: Kernel, cell: Cell, reverse: bool, flags: Any, dt: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """What the compiled loop computes, in plain operations: the outputs, and the last state's parts."""
-    parts = tensors[: kernel.projected]
-    before = list(tensors[kernel.projected : kernel.projected + kernel.states])
-    bound = with_weights(cell, dict(zip(weight_table(cell), tensors[kernel.projected + kernel.states :], strict=True)))
-    like = cell.initial_state(parts[0].shape[1], dtype=kernel.dtype)
+    """What the compiled loop computes, in plain operations: the outputs, and the last state's parts as rows."""
+    x, *rest = tensors
+    bound = with_weights(cell, dict(zip(weight_table(cell), rest[kernel.states :], strict=True)))
+    like = cell.initial_state(x.shape[1], dtype=kernel.dtype)
+    shapes = iter([part.shape for part in state_tensors(like)])
+    before = [part.view(next(shapes)) for part in rest[: kernel.states]]
     advance: Any = bound.advance
-    steps = parts[0].shape[0]
+    steps = x.shape[0]
     outputs: list[Any] = [None] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
         places = iter(before)
         state: State = map_state(lambda _, places=places: next(places), like)
-        piece = parts[0][t] if len(parts) == 1 else tuple(part[t] for part in parts)
+        piece = bound.project(x[t])
         y, after = advance(piece, state) if dt is None else advance(piece, state, dt[t])
         now = state_tensors(after)
         if flags is not None:
-            read = flags[t].bool().unsqueeze(-1)
-            y = torch.where(read, y, torch.zeros_like(y))
-            now = [torch.where(read, a, b) for a, b in zip(now, before, strict=True)]
+            read = flags[t].bool()
+            y = torch.where(read.unsqueeze(-1), y, torch.zeros_like(y))
+            now = [torch.where(read.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(now, before, strict=True)]
         outputs[t], before = y, now
-    return [torch.stack(outputs), *before]
+    return [torch.stack(outputs), *(part.flatten(1) for part in before)]
 
 
 def run_compiled(
-    kernel: Kernel, cell: Cell, projected: Any, state: State, read: Tensor | None, dt: Tensor | None, reverse: bool
+    kernel: Kernel, cell: Cell, x: Tensor, state: State, read: Tensor | None, dt: Tensor | None, reverse: bool
 ) -> tuple[Tensor, State]:
-    """Run a compiled cell over what `cell.project` gave for all steps.
+    """Run a compiled cell over x.
 
     Args:
         kernel: made for this cell's structure.
         cell: holds the weights.
-        projected: (time, batch, columns), or a tuple of such.
+        x: (time, batch, features).
         state: before the first step.
         read: False where a step is left out, (time, batch), or None.
         dt: the time since the last step that was read, (time, batch), or None.
@@ -140,12 +230,11 @@ def run_compiled(
     Returns:
         the outputs, 0 at steps that are left out, and the state after the last step that was read.
     """
-    parts = [projected] if isinstance(projected, Tensor) else list(projected)
     flags = None if read is None else read.to(torch.uint8).contiguous()
     times = None if dt is None else dt.to(kernel.dtype).contiguous().unsqueeze(-1)
     weights = list(weight_table(cell).values())
-    y, *final = _Loop.apply(
-        kernel, cell, torch.is_grad_enabled(), reverse, flags, times, *parts, *state_tensors(state), *weights
-    )
-    rest = iter(final)
-    return y, map_state(lambda _: next(rest), state)
+    parts = state_tensors(state)
+    rows = [part if part.dim() == 2 else part.flatten(1) for part in parts]
+    y, *final = _Loop.apply(kernel, cell, torch.is_grad_enabled(), reverse, flags, times, x, *rows, *weights)
+    shapes, rest = iter([part.shape for part in parts]), iter(final)
+    return y, map_state(lambda _: next(rest).view(next(shapes)), state)

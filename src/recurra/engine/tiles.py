@@ -76,6 +76,74 @@ def products_of(group: Group, program: Program, own: int) -> list[Node]:
     return list(found)
 
 
+def leaves_of(group: Group, program: Program) -> list[Node]:
+    """The nodes that a group reads from memory, a whole vector at a time and another for each row."""
+    found: dict[Node, None] = {}
+    seen: set[Node] = set()
+    own = {store.node for store in group.stores} - program.given
+
+    def visit(node: Node) -> None:
+        if node in seen:
+            return
+        seen.add(node)
+        if node not in own and node in program.places:
+            if node.width > 1:
+                found[node] = None
+            return
+        if node.op == "input" and node.width > 1:
+            found[node] = None
+        for arg in node.args:
+            visit(arg)
+
+    for store in group.stores:
+        visit(store.node)
+    return list(found)
+
+
+def starts_of(group: Group, program: Program, panels: tuple[Panel, ...]) -> dict[tuple[int, int], Node]:
+    """What the sums of pieces of products (product, column) start from, where it is added to them and to nothing else.
+
+    It is a parameter, or another product's piece, or such a piece to which something was added in this way.
+    """
+    users: dict[Node, int] = {}
+    adds: list[Node] = []
+    seen: set[Node] = set()
+
+    def visit(node: Node, root: bool) -> None:
+        if node in seen or node in program.given or (node in program.places and not root):
+            return
+        seen.add(node)
+        for arg in node.args:
+            users[arg] = users.get(arg, 0) + 1
+            visit(arg, False)
+        if node.op == "add" and node.args[0].width == node.width:
+            adds.append(node)
+
+    for store in group.stores:
+        visit(store.node, True)
+    own = {store.node for store in group.stores}
+    order = {panel.product: place for place, panel in enumerate(panels)}
+    found: dict[tuple[int, int], Node] = {}
+    ends: dict[Node, Node] = {}  # for a sum that is started so, the product's piece that holds it
+    for add in adds:
+        first, second = add.args
+        for x, y in ((first, second), (second, first)):
+            if x.op != "product" or users[x] > 1 or x in own or x in program.places or x.data in found:
+                continue
+            if y.op == "param" and y.width in (1, x.width):
+                found[x.data] = y
+                ends[add] = x
+                break
+            held = ends.get(y, y)
+            if held.op != "product" or held.width != x.width or users[y] > 1 or y in own or y in program.places:
+                continue
+            if held.data[0] in order and order[held.data[0]] < order[x.data[0]]:
+                found[x.data] = y
+                ends[add] = x
+                break
+    return found
+
+
 def lay_out(group: Group, program: Program, stage: int, number: int, machine: Machine, double: bool) -> Layout:
     """Choose the tiles of a group."""
     lanes = machine.lanes(double)
@@ -84,9 +152,11 @@ def lay_out(group: Group, program: Program, stage: int, number: int, machine: Ma
     for node in pieces:
         by_product.setdefault(node.data[0], []).append(node.data[1])
     panels = tuple(
-        Panel(f"p{stage}_{number}_{product}", product, tuple(columns)) for product, columns in by_product.items()
+        Panel(f"p{stage}_{number}_{product}", product, tuple(sorted(columns)))
+        for product, columns in by_product.items()
     )
-    wide = max(1, min(4 // max(1, len(pieces)), group.width // lanes)) if pieces else 1
+    most = max((len(panel.columns) for panel in panels), default=1)
+    wide = max(1, min(4 // most, group.width // lanes)) if pieces else 1
     tiles, start = [], 0
     for vectors in dict.fromkeys((wide, 1)):
         count = (group.width - start) // (vectors * lanes)
@@ -95,22 +165,27 @@ def lay_out(group: Group, program: Program, stage: int, number: int, machine: Ma
             start += count * vectors * lanes
     if start < group.width:
         tiles.append(Tile(start, 1, 1, group.width - start))
-    used = len(pieces) * wide
+    used = most * wide
     rows = max(1, min(8, (machine.registers - 2 - used) // used)) if pieces else 1
     return Layout(tuple(tiles), panels, rows)
 
 
 def pack(weight: Tensor, panel: Panel, layout: Layout, width: int, lanes: int) -> Tensor:
     """A product's weights (rows, columns) as the loop reads them: tile by tile, row by row, piece by piece."""
-    parts = []
-    pieces = torch.stack([weight[:, column : column + width] for column in panel.columns], dim=1)
+    count, parts = len(panel.columns), []
+    if width * count == weight.shape[1] and sorted(panel.columns) == list(range(0, weight.shape[1], width)):
+        pieces = weight.unflatten(1, (count, width))
+        order = [column // width for column in panel.columns]
+        if order != list(range(count)):
+            pieces = pieces[:, order]
+    else:
+        pieces = torch.stack([weight[:, column : column + width] for column in panel.columns], dim=1)
     for tile in layout.tiles:
         if tile.lanes < lanes:
             last = pieces[:, :, tile.start :]
             parts.append(torch.nn.functional.pad(last, (0, lanes - tile.lanes)).reshape(-1))
             continue
         span = tile.vectors * lanes
-        block = pieces[:, :, tile.start : tile.start + tile.count * span]
-        block = block.reshape(weight.shape[0], len(panel.columns), tile.count, span)
+        block = pieces[:, :, tile.start : tile.start + tile.count * span].unflatten(2, (tile.count, span))
         parts.append(block.permute(2, 0, 1, 3).reshape(-1))
-    return torch.cat(parts).contiguous()
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

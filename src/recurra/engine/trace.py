@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from recurra.cells.base import Cell
@@ -16,28 +17,30 @@ from recurra.cells.variant import with_weights
 from recurra.engine.graph import NotCompiled
 
 BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
-"""Numbers of sequences that a step may be traced with; one is taken that is no other size of the cell."""
+"""Numbers of sequences that a step may be traced with; one is taken that divides no size of the cell."""
 
 
 @dataclass(frozen=True)
 class Traced:
     """A step's graph.
 
-    The graph's inputs are, in order: the projected parts, the state's parts, dt if there is one, the weights, the
-    gradients of the output and of the next state's parts. Its outputs: the output, the next state's parts, the
-    gradients of the projected parts, of the state's parts, and of the weights.
+    The graph's inputs are, in order: x, the state's parts, dt if there is one, the weights, the gradients of the output
+    and of the next state's parts. Its outputs: the output, the next state's parts, the gradients of x, of the state's
+    parts, and of the weights. Every part of the state is written as one row a sequence, whatever its own shape.
 
     Attributes:
-        graph: the graph.
-        projected, states, weights: the number of each.
+        module: holds the graph, and tensors that the step makes of nothing.
+        features: columns of x.
+        states: the number of the state's parts.
+        weights: the weights' names.
         with_times: whether dt is an input.
         state: the state's structure.
         output_size: features of the output.
         batch: the number of sequences of the trace; nothing in the graph depends on it.
     """
 
-    graph: fx.Graph
-    projected: int
+    module: fx.GraphModule
+    features: int
     states: int
     weights: tuple[str, ...]
     with_times: bool
@@ -51,57 +54,110 @@ def weight_table(cell: Cell) -> dict[str, Tensor]:
     return {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
 
 
-def trace_step(cell: Cell, projected: list[Tensor], with_times: bool) -> Traced:
-    """Trace `cell.advance` and its vector-Jacobian product.
+def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool) -> Traced:
+    """Trace a step, `cell.project` and `cell.advance`, and its vector-Jacobian product.
 
     Args:
-        cell: the cell; its weights give shapes and number formats.
-        projected: what `cell.project` gives, the parts (..., columns).
+        cell: the cell; its weights give shapes.
+        dtype: the input's number format.
         with_times: whether the step is given dt.
 
     Raises:
         NotCompiled: the step cannot be traced.
     """
     table = weight_table(cell)
-    dtype = projected[0].dtype
-    taken = {size for weight in (*table.values(), *projected) for size in weight.shape}
-    batch = next(number for number in BATCHES if number not in taken)
-    projected = [torch.randn(batch, part.shape[-1], dtype=dtype) for part in projected]
+    taken = {size for weight in table.values() for size in weight.shape} | {cell.input_size, cell.hidden_size}
+    batch = next(number for number in BATCHES if not any(size % number == 0 for size in taken if size))
+    x = torch.randn(batch, cell.input_size, dtype=dtype)
     state = cell.initial_state(batch, dtype=dtype, device="cpu")
-    parts = [torch.randn_like(part) for part in state_tensors(state)]
-    single = len(projected) == 1
+    shapes = [part.shape[1:] for part in state_tensors(state)]
+    if any(part.dtype != dtype for part in state_tensors(state)):
+        raise NotCompiled("the state has another number format than the input")
+    parts = [torch.randn_like(part).flatten(1) for part in state_tensors(state)]
     times = [torch.rand(batch, 1, dtype=dtype)] if with_times else []
     weights = [weight.detach() for weight in table.values()]
-    if any(part.dim() != 2 for part in (*parts, *projected)):
-        raise NotCompiled("the state, or what `project` gives, has more than one dimension a sequence")
-    if any(part.dtype != dtype for part in parts):
-        raise NotCompiled("the state has another number format than the input")
 
-    def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+    def step(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         rest = list(tensors)
-        given = [rest.pop(0) for _ in projected]
-        before = [rest.pop(0) for _ in parts]
+        before = [
+            part if len(shape) == 1 else part.view(batch, *shape) for part, shape in zip(rest, shapes, strict=False)
+        ]
+        rest = rest[len(shapes) :]
         dt = [rest.pop(0) for _ in times]
         bound = with_weights(cell, dict(zip(table, rest, strict=True)))
         places = iter(before)
         advance: Any = bound.advance
-        y, after = advance(given[0] if single else tuple(given), map_state(lambda _: next(places), state), *dt)
-        return (y, *state_tensors(after))
+        y, after = advance(bound.project(x), map_state(lambda _: next(places), state), *dt)
+        return (y, *(part if part.dim() == 2 else part.flatten(1) for part in state_tensors(after)))
 
     def joint(inputs: list[Tensor], gradients: list[Tensor]) -> Any:
         outputs, pull = torch.func.vjp(step, *inputs)  # type: ignore[misc]
         found = pull(tuple(gradients))
-        wanted = [g for k, g in enumerate(found) if not len(projected) + len(parts) <= k < len(inputs) - len(weights)]
+        wanted = [g for k, g in enumerate(found) if not 1 + len(parts) <= k < len(inputs) - len(weights)]
         return [*outputs, *wanted]
 
-    inputs = [*projected, *parts, *times, *weights]
+    inputs = [x, *parts, *times, *weights]
     outputs = step(*inputs)
+    if outputs[0].dim() != 2:
+        raise NotCompiled("the output has more than one dimension a sequence")
     if any(a.shape != b.shape for a, b in zip(outputs[1:], parts, strict=True)):
         raise NotCompiled("a step changes the shape of the state")
     gradients = [torch.randn_like(part) for part in outputs]
-    made = make_fx(torch.func.functionalize(joint), decomposition_table=dict(core_aten_decompositions()))(
-        inputs, gradients
-    )
+    made = make_fx(torch.func.functionalize(joint), decomposition_table=_decompositions())(inputs, gradients)
     # The gradient of dt is among what is never asked for.
+    _share(made.graph)
     made.graph.eliminate_dead_code()
-    return Traced(made.graph, len(projected), len(parts), tuple(table), with_times, state, outputs[0].shape[1], batch)
+    return Traced(made, cell.input_size, len(parts), tuple(table), with_times, state, outputs[0].shape[1], batch)
+
+
+@functools.cache
+def _decompositions() -> Any:
+    """How operations that the engine does not know are made of some that it does."""
+    aten = torch.ops.aten
+    known = [aten.native_layer_norm, aten.native_layer_norm_backward, aten.softplus, aten.softplus_backward]
+    known += [aten._softmax, aten._softmax_backward_data, aten.native_group_norm, aten.linalg_vector_norm]
+    known += [aten.gelu, aten.gelu_backward, aten.leaky_relu, aten.elu, aten.hardtanh, aten.hardsigmoid, aten.silu]
+    own = {aten.index_select.default: _index_select, aten.index_add.default: _index_add}
+    own |= {aten.var_mean.correction: _var_mean}
+    return {**core_aten_decompositions(), **get_decompositions(known), **own}
+
+
+def _var_mean(
+    x: Tensor, dim: Any = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Variance and mean, as sums."""
+    dims = [each % x.dim() for each in (range(x.dim()) if dim is None else dim)]
+    count = 1
+    for each in dims:
+        count *= x.shape[each]
+    mean = x.sum(dims, keepdim=True) / count
+    apart = x - mean
+    var = (apart * apart).sum(dims, keepdim=keepdim) / max(0, count - (1 if correction is None else correction))
+    return var, mean if keepdim else mean.squeeze(dims)
+
+
+def _index_select(x: Tensor, dim: int, index: Tensor) -> Any:
+    """Columns picked by number, as a product with a matrix of zeros and ones."""
+    if x.dim() != 2 or dim not in (1, -1) or not x.is_floating_point():
+        return NotImplemented
+    return torch.mm(x, torch.eye(x.shape[1], dtype=x.dtype).index_select(0, index).t())
+
+
+def _index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Any:
+    """Columns added where numbers say, as a product with a matrix of zeros and ones."""
+    if x.dim() != 2 or dim not in (1, -1) or not x.is_floating_point():
+        return NotImplemented
+    return x + alpha * torch.mm(source, torch.eye(x.shape[1], dtype=x.dtype).index_select(0, index))
+
+
+def _share(graph: fx.Graph) -> None:
+    """Compute once what the step computes twice in the same way."""
+    known: dict[Any, fx.Node] = {}
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        key = (node.target, repr(node.args), repr(node.kwargs))
+        if key in known:
+            node.replace_all_uses_with(known[key])
+        else:
+            known[key] = node

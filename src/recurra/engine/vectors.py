@@ -1,16 +1,13 @@
-"""Vector arithmetic in LLVM's language: constants, loads and stores of parts, and the functions that networks use."""
+"""Vector arithmetic in LLVM's language: constants, loads and stores of parts, plain operations."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 I32, I64, I8 = ir.IntType(32), ir.IntType(64), ir.IntType(8)
-
-EXP = (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
 
 
 class Vectors:
@@ -48,6 +45,13 @@ class Vectors:
         undefined = ir.Constant(self.kind, ir.Undefined)
         first = self.b.insert_element(undefined, value, I32(0))
         return self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes))
+
+    def prefetch(self, pointer: Any, near: int = 3) -> None:
+        """Ask for what will be read soon: into the first cache (3) or the second (2)."""
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+        known = self.module.globals.get("llvm.prefetch.p0")
+        function = known or ir.Function(self.module, kind, "llvm.prefetch.p0")
+        self.b.call(function, [pointer, I32(0), I32(near), I32(1)])
 
     def mask(self, count: int) -> Any:
         """True in the first lanes."""
@@ -99,18 +103,21 @@ class Vectors:
         """a * b + c, rounded once."""
         return self.call("llvm.fma", a, b, c)
 
-    # -- functions
+    # -- operations of the graph, by their names
 
     def apply(self, op: str, args: list[Any]) -> Any:
-        """An operation of the graph by name."""
+        """An operation of the graph."""
         b = self.b
-        plain = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
+        plain = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul}
         if op in plain:
             return plain[op](*args)
         compare = {"lt": "<", "gt": ">", "le": "<=", "ge": ">=", "eq": "=="}
         if op in compare:
             return b.fcmp_ordered(compare[op], *args)
         return getattr(self, f"_{op}")(*args)
+
+    def _div(self, x: Any, y: Any) -> Any:
+        return self.b.fdiv(x, y)
 
     def _ne(self, x: Any, y: Any) -> Any:
         return self.b.fcmp_unordered("!=", x, y)
@@ -158,7 +165,7 @@ class Vectors:
         return self.b.fdiv(self.const(1.0), x)
 
     def _rsqrt(self, x: Any) -> Any:
-        return self._reciprocal(self._sqrt(x))
+        return self.b.fdiv(self.const(1.0), self._sqrt(x))
 
     def _relu(self, x: Any) -> Any:
         # Written so that NaN passes, as it does in torch.
@@ -176,75 +183,3 @@ class Vectors:
         zero = self.const(0.0)
         below = self.b.select(self.b.fcmp_ordered("<", x, zero), self.const(-1.0), zero)
         return self.b.select(self.b.fcmp_ordered(">", x, zero), self.const(1.0), below)
-
-    def _library(self, name: str, x: Any) -> Any:
-        """A function of the C library, number by number."""
-        known = self.module.globals.get(name)
-        function = known or ir.Function(self.module, ir.FunctionType(self.number, [self.number]), name)
-        result = ir.Constant(self.kind, ir.Undefined)
-        for lane in range(self.lanes):
-            value = self.b.call(function, [self.b.extract_element(x, I32(lane))])
-            result = self.b.insert_element(result, value, I32(lane))
-        return result
-
-    def _polynomial(self, x: Any, coefficients: tuple[float, ...]) -> Any:
-        """Horner's scheme; the highest power comes last."""
-        result = self.const(coefficients[-1])
-        for c in reversed(coefficients[:-1]):
-            result = self.fma(result, x, self.const(c))
-        return result
-
-    def _exp(self, x: Any) -> Any:
-        """2^n e^r, n the nearest whole number to x / log 2; 2 units in the last place."""
-        if self.double:
-            return self._library("exp", x)
-        low, high = self.const(-104.0), self.const(88.8)
-        inside = self.b.select(self.b.fcmp_ordered("<", x, low), low, x)
-        inside = self.b.select(self.b.fcmp_ordered(">", inside, high), high, inside)
-        n = self.call("llvm.rint", self.b.fmul(inside, self.const(math.log2(math.e))))
-        r = self.fma(n, self.const(-0.693145751953125), inside)
-        r = self.fma(n, self.const(-1.428606765330187e-06), r)
-        power = self.b.fptosi(n, self.wholes)
-        # In two halves, so that the results just above zero and just below infinity are right as well.
-        half = self.b.ashr(power, self.whole_const(1))
-        rest = self.b.sub(power, half)
-        result = self._polynomial(r, EXP)
-        for part in (half, rest):
-            shifted = self.b.shl(self.b.add(part, self.whole_const(127)), self.whole_const(23))
-            result = self.b.fmul(result, self.b.bitcast(shifted, self.kind))
-        return result
-
-    def _sigmoid(self, x: Any) -> Any:
-        return self._reciprocal(self.b.fadd(self.const(1.0), self._exp(self._neg(x))))
-
-    def _tanh(self, x: Any) -> Any:
-        """A quotient of polynomials, odd over even, on |x| < 7.9, beyond which tanh is 1 in float32."""
-        if self.double:
-            return self._library("tanh", x)
-        bound = self.const(7.90531110763549805)
-        inside = self.b.select(self.b.fcmp_ordered(">", x, bound), bound, x)
-        inside = self.b.select(self.b.fcmp_ordered("<", inside, self._neg(bound)), self._neg(bound), inside)
-        square = self.b.fmul(inside, inside)
-        top: tuple[float, ...] = (
-            4.89352455891786e-03,
-            6.37261928875436e-04,
-            1.48572235717979e-05,
-            5.12229709037114e-08,
-        )
-        top += (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)
-        below: tuple[float, ...] = (
-            4.89352518554385e-03,
-            2.26843463243900e-03,
-            1.18534705686654e-04,
-            1.19825839466702e-06,
-        )
-        return self.b.fdiv(self.b.fmul(inside, self._polynomial(square, top)), self._polynomial(square, below))
-
-    def _log(self, x: Any) -> Any:
-        return self._library("log" if self.double else "logf", x)
-
-    def _log1p(self, x: Any) -> Any:
-        return self._library("log1p" if self.double else "log1pf", x)
-
-    def _expm1(self, x: Any) -> Any:
-        return self._library("expm1" if self.double else "expm1f", x)
