@@ -46,7 +46,8 @@ def same(a: Any, b: Any, tolerance: float = 1e-6) -> None:
 def test_the_signature_is_torchs(name: str) -> None:
     theirs = inspect.signature(typing.get_overloads(getattr(torch.nn, name).__init__)[0]).parameters
     ours = inspect.signature(getattr(recurra.nn, name).__init__).parameters
-    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
+    own = [("backend", "auto")]
+    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()] + own
     forward = inspect.signature(getattr(recurra.nn, name).forward).parameters
     assert list(forward)[:3] == list(inspect.signature(getattr(torch.nn, name).forward).parameters)
 
@@ -304,6 +305,7 @@ def test_explain_says_which_path_runs() -> None:
         "  layer 0, forward: torch.nn's kernel, with lengths too",
         "  layer 0, reverse: torch.nn's kernel, with lengths too",
         "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms",
+        "  the compiled loop serves calls of 65,536 numbers of output or more",
     ]
     model = torch.nn.Sequential(recurra.nn.IndRNN(3, 4, 2), torch.nn.Linear(4, 1))
     assert explain(model).splitlines() == [
@@ -311,5 +313,6 @@ def test_explain_says_which_path_runs() -> None:
         "  layer 0, forward: recurra's kernel, with lengths too",
         "  layer 1, forward: recurra's kernel, with lengths too",
         "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms",
+        "  the compiled loop serves calls of 65,536 numbers of output or more",
     ]
     assert explain(torch.nn.Linear(2, 2)) == "Linear holds no recurrent layer."

@@ -127,6 +127,7 @@ def test_explain_names_the_reasons() -> None:
         "Recurrent: gru_reset_before, 1 layer, 3 inputs, 4 hidden units",
         "  layer 0, forward: reference loop, "
         "because torch.nn's GRU kernel resets after the recurrent product, this cell before it",
+        "  the compiled loop serves calls of 65,536 numbers of output or more",
     ]
     assert "because backend='reference' was asked for" in explain(Recurrent("gru", 3, 4, backend="reference"))
     assert explain(GRU(3, 4)) == "GRU: a single step in plain tensor operations (the reference)"

@@ -84,9 +84,6 @@ def test_the_state_is_carried() -> None:
 def test_the_plain_loop_serves_what_is_not_compiled(runs: list[str]) -> None:
     fused, plain = pair("janet")
     x = data(5, 2, 3)
-    reset = torch.zeros(5, 2, dtype=torch.bool)
-    reset[2, 0] = True
-    same(fused(x, reset=reset), plain(x, reset=reset))
     same(fused(x[:0])[1], plain(x[:0])[1])
     run = torch.func.vmap(lambda x: fused(x)[0], in_dims=1, out_dims=1)
     same(run(x.unsqueeze(2)), plain(x)[0].unsqueeze(2))
@@ -171,10 +168,38 @@ def test_changed_settings_make_another_kernel() -> None:
     same(fused(data(5, 2, 3)), plain(data(5, 2, 3)))
 
 
+@pytest.mark.parametrize("checkpoint", [False, 4])
+def test_resets_go_back_to_the_learned_first_state(runs: list[str], checkpoint: bool | int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    reset = torch.rand(9, 4, generator=generator) < 0.3
+    for options in (
+        {},
+        {"lengths": [9, 3, 0, 5]},
+        {"mask": torch.rand(9, 4, generator=generator) < 0.7, "dt": data(9, 4).abs()},
+    ):
+        name = "lem" if "dt" in options else "gru_reset_before"
+        fused, plain = pair(name, 2, bidirectional=True, checkpoint=checkpoint, learn_initial_state=True)
+        x, results = data(9, 4, 3), []
+        for layer in (fused, plain):
+            leaf = x.clone().requires_grad_()
+            with torch.no_grad():
+                for first in layer.firsts:
+                    for number, part in enumerate(first.parameters()):
+                        part.copy_(0.3 * torch.arange(part.numel()).reshape(part.shape) - number)
+            y, state = layer(leaf, reset=reset, **options)
+            loss = (y * data(*y.shape)).sum() + sum((part**2).sum() for each in state for part in each)
+            found = torch.autograd.grad(loss, [leaf, *layer.parameters()])
+            results.append([y, *(part for each in state for part in each), *found])
+        for found, wanted in zip(*results, strict=True):
+            same(found, wanted)
+        assert runs
+        runs.clear()
+
+
 def test_explain_names_what_stands_against_it() -> None:
     assert explain(Recurrent("peephole_lstm", 3, 4, backend="fused")).splitlines()[1:] == [
-        "  layer 0, forward: compiled loop, with lengths, mask and dt too",
-        "  the reference loop serves calls with reset or return_states, and those inside torch.func transforms",
+        "  layer 0, forward: compiled loop, with lengths, mask, reset and dt too",
+        "  the reference loop serves calls with return_states, and those inside torch.func transforms",
     ]
     text = explain(Recurrent("mc_lstm", 3, 4, backend="fused"))
     assert "not compiled, because amax is not among the operations that are compiled" in text

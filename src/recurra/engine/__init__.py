@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["run_fused", "why_not_called", "why_not_compiled"]
 
 
-def why_not_called(x: Tensor, state: Any, with_resets: bool, cell: Cell) -> str | None:
+def why_not_called(x: Tensor, state: Any, cell: Cell) -> str | None:
     """None where a call may be compiled, else the reason, as far as it follows from the call and not from the cell."""
-    if with_resets:
-        return "reset was given, and the compiled loop cannot restart single steps"
     if in_transform():
         return "inside a torch.func transform or forward-mode differentiation, which the compiled loop does not know"
     if torch.compiler.is_compiling():
@@ -34,17 +32,24 @@ def why_not_called(x: Tensor, state: Any, with_resets: bool, cell: Cell) -> str 
     return None
 
 
-def why_not_compiled(cell: Cell, with_times: bool = False) -> str | None:
+def why_not_compiled(cell: Cell, with_times: bool = False, batch: int = 1 << 30) -> str | None:
     """None where a cell's step can be compiled, else what stands against it, by name."""
     from recurra.engine.cache import kernel_for
 
     weight = next(cell.parameters(), None)
-    found = kernel_for(cell, torch.float32 if weight is None else weight.dtype, with_times)
+    found = kernel_for(cell, torch.float32 if weight is None else weight.dtype, with_times, batch)
     return found if isinstance(found, str) else None
 
 
 def run_fused(
-    cell: Cell, x: Tensor, state: State, read: Tensor | None, dt: Tensor | None, reverse: bool
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    read: Tensor | None,
+    dt: Tensor | None,
+    reverse: bool,
+    reset: Tensor | None = None,
+    start: State | None = None,
 ) -> tuple[Tensor, State] | str:
     """Run a cell over x by its compiled loop; or the reason why it has none.
 
@@ -55,6 +60,8 @@ def run_fused(
         read: False where a step is left out, (time, batch), or None.
         dt: the time since the step that was read before, (time, batch), or None.
         reverse: whether the last step comes first.
+        reset: True where the state is set to `start` before a step, (time, batch), or None.
+        start: the state that `reset` goes back to.
     """
     from recurra.engine.cache import kernel_for
     from recurra.engine.run import run_compiled
@@ -64,4 +71,4 @@ def run_fused(
     kernel = kernel_for(cell, x.dtype, dt is not None, x.shape[1])
     if isinstance(kernel, str):
         return kernel
-    return run_compiled(kernel, cell, x, state, read, dt, reverse)
+    return run_compiled(kernel, cell, x, state, read, dt, reverse, reset, start)

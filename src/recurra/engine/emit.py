@@ -39,7 +39,7 @@ def moves(buffer: str, turning: frozenset[int]) -> str:
         return BEFORE
     if buffer[0] == "n":
         return AFTER
-    if buffer[0] == "t":
+    if buffer[0] in "tbf":
         return FIXED
     if buffer[0] == "g" and buffer != "gy":
         return TURN
@@ -87,15 +87,15 @@ class Block:
 
 
 def emit(
-    program: Program, machine: Machine, *, double: bool, backward: bool, masked: bool, turning: set[int], name: str
+    program: Program, machine: Machine, *, double: bool, backward: bool, masked: bool, resets: bool, turning: set[int], name: str
 ) -> Code:
     """Emit a program's loop as one function.
 
     The function's arguments: an array of pointers (see `Code.buffers`), the number of steps, of sequences, the first
-    sequence and the one past the last, whether time runs from its end, and flags (time, batch), 1 where a step is read
-    (used with `masked` only).
+    sequence and the one past the last, whether time runs from its end, and flags (time, batch), 1 where a step is
+    read (used with `masked` only), plus 2 where the state is set to the first one before it (with `resets` only).
     """
-    return _Emitter(program, machine, double, backward, masked, frozenset(turning), name).code()
+    return _Emitter(program, machine, double, backward, masked, resets, frozenset(turning), name).code()
 
 
 class _Emitter:
@@ -106,10 +106,11 @@ class _Emitter:
         double: bool,
         backward: bool,
         masked: bool,
+        resets: bool,
         turning: frozenset[int],
         name: str,
     ):
-        self.turning = turning
+        self.turning, self.resets = turning, resets
         self.program, self.machine, self.double = program, machine, double
         self.backward, self.masked = backward, masked
         self.lanes = machine.lanes(double)
@@ -158,6 +159,11 @@ class _Emitter:
                 for panel in layout.panels:
                     params[panel.buffer] = None
                     found[self.program.products[panel.product].buffer] = None
+        if self.resets:
+            for name in [name for name in self.program.buffers if name[0] == "s"]:
+                found["b" + name[1:]] = None
+                if self.backward:
+                    found["f" + name[1:]] = None
         return (*found, *params)
 
     def code(self) -> Code:
@@ -199,7 +205,7 @@ class _Emitter:
 
     def _row_base(self, name: str) -> None:
         """The address of a buffer's rows at this step."""
-        if name not in self.program.buffers:
+        if name not in self.program.buffers and name[0] != "f":
             return
         where: dict[str, Any] = {
             TIMED: self.time,
@@ -219,7 +225,17 @@ class _Emitter:
         """The address of a column of a row."""
         b = self.b
         offset = b.add(b.mul(row, I64(place.width * self.size)), b.mul(b.add(column, I64(place.start)), I64(self.size)))
-        return b.gep(self.row_bases[place.buffer], [offset])
+        base = self.row_bases[place.buffer]
+        if self.resets and place.buffer[0] == "s":
+            # Where the state is set to the first one, that is what is read.
+            base = b.select(self._flag(row, 2), self.bases["b" + place.buffer[1:]], base)
+        return b.gep(base, [offset])
+
+    def _flag(self, row: Any, which: int) -> Any:
+        """Whether a row has a flag at this step."""
+        b = self.b
+        flag = b.load(b.gep(self.flags, [b.add(b.mul(self.time, self.batch), row)]))
+        return b.icmp_signed("!=", b.and_(flag, I8(which)), I8(0))
 
     # -- loops
 
@@ -417,8 +433,7 @@ class _Emitter:
         values: dict[Node, Any] = {}
         read = None
         if self.masked and any(store.unread is not None for store in group.stores):
-            flag = b.load(b.gep(self.flags, [b.add(b.mul(self.time, self.batch), row)]))
-            read = b.icmp_signed("!=", flag, I8(0))
+            read = self._flag(row, 1)
         self.own = {store.node for store in group.stores} - self.program.given
         results = [(store, self._value(store.node, tile, row, column, known, values)) for store in group.stores]
         for store, value in results:
@@ -426,7 +441,17 @@ class _Emitter:
                 value = b.select(value, v.const(1.0), v.const(0.0))
             if read is not None and store.unread is not None:
                 value = b.select(read, value, self._kept(store, row, column, tile.lanes))
+            if self.resets and self.backward and moves(store.place.buffer, self.turning) == TURNED:
+                value = self._reset(value, store.place, tile, row, column)
             v.store(value, self._at(store.place, row, column), tile.lanes)
+
+    def _reset(self, value: Any, place: Place, tile: Tile, row: Any, column: Any) -> Any:
+        """A state's gradient; where the state was set to the first one it goes there, and no further back."""
+        b, v = self.b, self.v
+        flag, zero = self._flag(row, 2), v.const(0.0)
+        first = self._at(Place("f" + place.buffer[1:], place.start, place.width), row, column)
+        v.store(b.fadd(v.load(first, tile.lanes), b.select(flag, value, zero)), first, tile.lanes)
+        return b.select(flag, zero, value)
 
     def _kept(self, store: Store, row: Any, column: Any, lanes: int) -> Any:
         """What a row that is left out gets."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +26,18 @@ from recurra.engine.trace import trace_step
 
 AHEAD = {"timed": 1, "before": 1, "after": 1}
 """How a buffer's place moves from step to step, in steps; the others stay."""
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Emitting makes many small objects that all stay; to look through them for garbage took most of its time."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 class Call:
@@ -96,25 +110,27 @@ class Kernel:
         self.outside = lowered.outside
         self.plan = make_plan(lowered, traced.states, self.double)
         self.before = self.outside.before()
-        self.codes: dict[tuple[str, bool], tuple[Code, int]] = {}
+        self.codes: dict[tuple[str, bool, bool], tuple[Code, int]] = {}
         self._early: dict[tuple[str, ...], Any] = {}
 
-    def code(self, which: str, masked: bool) -> tuple[Code, int]:
+    def code(self, which: str, masked: bool, resets: bool) -> tuple[Code, int]:
         """The code of a program, compiled on first use, and its address."""
-        key = (which, masked)
+        key = (which, masked, resets)
         if key not in self.codes:
             program = getattr(self.plan, which)
-            name = f"{which}_masked" if masked else which
+            name = which + "_masked" * masked + "_reset" * resets
             backward = which == "backward"
-            code = emit(
-                program,
-                self.machine,
-                double=self.double,
-                backward=backward,
-                masked=masked,
-                turning=self.turning(which),
-                name=name,
-            )
+            with _no_collection():
+                code = emit(
+                    program,
+                    self.machine,
+                    double=self.double,
+                    backward=backward,
+                    masked=masked,
+                    resets=resets,
+                    turning=self.turning(which),
+                    name=name,
+                )
             self.codes[key] = (code, compiled(code, self.machine, name))
         return self.codes[key]
 
@@ -122,9 +138,9 @@ class Kernel:
         """The numbers of the state's parts of which a program keeps the last only."""
         return set(range(self.states)) - {self.plan.output_from} if which == "forward" else set()
 
-    def early(self, which: str, masked: bool) -> tuple[tuple[str, ...], Any]:
+    def early(self, which: str, masked: bool, resets: bool) -> tuple[tuple[str, ...], Any]:
         """The names of the products that a program wants made before it, and a graph that gives their factors."""
-        used = tuple(sorted(name for name in self.code(which, masked)[0].buffers if name[0] == "e"))
+        used = tuple(sorted(name for name in self.code(which, masked, resets)[0].buffers if name[0] == "e"))
         if used not in self._early:
             self._early[used] = self.outside.early(used)
         return used, self._early[used]
@@ -146,10 +162,18 @@ class Kernel:
                 found.append(part.to(self.dtype))
         return found
 
-    def call(self, which: str, masked: bool, buffers: dict[str, Tensor], params: list[Tensor], batch: int) -> Call:
+    def call(
+        self,
+        which: str,
+        masked: bool,
+        resets: bool,
+        buffers: dict[str, Tensor],
+        params: list[Tensor],
+        batch: int,
+    ) -> Call:
         """A program with its weights packed."""
         program: Program = getattr(self.plan, which)
-        code, address = self.code(which, masked)
+        code, address = self.code(which, masked, resets)
         tensors = dict(buffers)
         lanes = self.machine.lanes(self.double)
         for groups, layouts in zip(program.stages, code.layouts, strict=True):

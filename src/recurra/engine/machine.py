@@ -33,7 +33,7 @@ class Machine:
     def target(self) -> llvm.TargetMachine:
         """LLVM's machine, for one use."""
         return llvm.Target.from_triple(self.triple).create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="small"
+            cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small"
         )
 
 

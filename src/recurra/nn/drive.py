@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.cells.base import Cell, check_dt
-from recurra.cells.state import match_state
+from recurra.cells.state import match_state, state_tensors
 from recurra.engine import run_fused, why_not_called, why_not_compiled
 from recurra.nn.kernels import run_kernel, why_reference
 from recurra.types import State
@@ -41,32 +41,48 @@ def _fused(
     state: State,
     lengths: Tensor | None,
     mask: Tensor | None,
+    reset: Tensor | None,
     dt: Any,
     reverse: bool,
     checkpoint: bool | int,
+    start: State,
     where: str,
 ) -> tuple[Tensor, State, State | None] | str:
     """The compiled loop, or the reason why there is none."""
+    missing = why_not_compiled(cell, dt is not None, x.shape[1])
+    if missing is not None:
+        return missing
     read = mask
     if lengths is not None:
         within = within_lengths(lengths, x.shape[0])
         read = within if read is None else read & within
+        reset = None if reset is None else reset & within
     times = None
     if dt is not None:
-        times = elapsed_times(check_dt(dt, x, x.shape[:2], where=where), read, None, lengths, reverse)
-    missing = why_not_compiled(cell, dt is not None)
-    if missing is not None:
-        return missing
+        times = elapsed_times(check_dt(dt, x, x.shape[:2], where=where), read, reset, lengths, reverse)
 
-    def run(x: Tensor, state: State, read: Tensor | None, times: Tensor | None) -> tuple[Tensor, State, None]:
-        found = run_fused(cell, x, state, read, times, reverse)
+    def run(
+        x: Tensor, state: State, read: Tensor | None, reset: Tensor | None, times: Tensor | None
+    ) -> tuple[Tensor, State, None]:
+        found = run_fused(cell, x, state, read, times, reverse, reset, start)
         assert not isinstance(found, str), found
         return (*found, None)
 
     length = segment_length(checkpoint, x.shape[0], where=where)
     if length is None:
-        return run(x, state, read, times)
-    return run_segments(run, cell, x, state, (read, times), length, reverse)
+        return run(x, state, read, reset, times)
+    also = () if reset is None else state_tensors(start)
+    return run_segments(run, cell, x, state, (read, reset, times), length, reverse, also)
+
+
+ENOUGH = 1 << 16
+"""With "auto", a call is compiled from so many numbers of outputs on (time x batch x hidden units): to compile a cell for
+the first time takes about a second, which small calls are not worth."""
+
+
+def worth_compiling(cell: Cell, x: Tensor) -> bool:
+    """Whether a call is large enough to compile its cell; follows from sizes alone, so that the same call always is."""
+    return x.shape[0] * x.shape[1] * cell.hidden_size >= ENOUGH and x.shape[0] > 1
 
 
 def _overridden(kind: type) -> bool:
@@ -105,12 +121,12 @@ def drive(
     state = start if state is None else match_state(state, first, where=where)
     learned_time = isinstance(dt, Tensor) and dt.requires_grad  # a gradient that the compiled loop does not give
     if (
-        backend == "fused"
+        (backend == "fused" or (backend == "auto" and worth_compiling(cell, x)))
         and not all_states
         and not learned_time
-        and why_not_called(x, state, reset is not None, cell) is None
+        and why_not_called(x, state, cell) is None
     ):
-        found = _fused(cell, x, state, lengths, mask, dt, reverse, checkpoint, where)
+        found = _fused(cell, x, state, lengths, mask, reset, dt, reverse, checkpoint, start, where)
         if not isinstance(found, str):
             return found
     kernel = not all_states and why_reference(cell, x, mask is not None, reset is not None, backend) is None

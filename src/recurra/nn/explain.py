@@ -6,7 +6,7 @@ from torch import nn
 
 from recurra.cells.base import Cell
 from recurra.engine import why_not_compiled
-from recurra.nn.drive import why_no_scan
+from recurra.nn.drive import ENOUGH, why_no_scan
 from recurra.nn.grid import Grid
 from recurra.nn.kernels import kernel_missing, kernel_owner
 from recurra.nn.layer import Layer
@@ -28,6 +28,7 @@ def explain(module: nn.Module) -> str:
         Recurrent: indrnn, 1 layer, 3 inputs, 4 hidden units
           layer 0, forward: recurra's kernel, with lengths too
           the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms
+          the compiled loop serves calls of 65,536 numbers of output or more
     """
     lines: list[str] = []
     inside: set[int] = set()
@@ -59,7 +60,7 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
         path = f"reference loop, because {missing}"
         fused = why_not_compiled(cell) if layer.backend == "fused" else "it was not asked for"
         if fused is None:
-            path = "compiled loop, with lengths, mask and dt too"
+            path = "compiled loop, with lengths, mask, reset and dt too"
         elif missing is None:
             path = f"{kernel_owner(cell)} kernel, with lengths too"
         elif why_no_scan(cell, False, False, layer.backend) is None:
@@ -71,10 +72,14 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
         lines.append(f"  layer {index // layer.directions}, {direction}: {path}")
     if compiled:
         lines.append(
-            "  the reference loop serves calls with reset or return_states, and those inside torch.func transforms"
+            "  the reference loop serves calls with return_states, and those inside torch.func transforms"
         )
     if kernels:
         lines.append(
             "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms"
         )
+    if layer.backend == "auto":
+        against = next((reason for cell in cells if (reason := why_not_compiled(cell)) is not None), None)
+        path = "the compiled loop serves" if against is None else f"not compiled, because {against}:"
+        lines.append(f"  {path} calls of {ENOUGH:,} numbers of output or more")
     return lines

@@ -19,13 +19,18 @@ from recurra.types import State
 from recurra.unroll import check_flags, check_lengths, in_transform
 
 
+BACKENDS = ("auto", "fused", "reference")
+"""How a layer may be computed."""
+
+
 class Layer(nn.Module):
     """Abstract base of the recurrent layers: cells stacked in layers, in one or both directions.
 
     A layer defines `stack_cells`, and gives the form in which its callers hold the state.
 
     Attributes:
-        backend: "auto" runs torch.nn's kernels where they compute the same; "reference" runs the plain loop always.
+        backend: "fused" runs the loop compiled for this processor; "reference" runs the plain loop always; "auto" chooses:
+            the compiled loop for large calls, else torch.nn's kernels or a parallel scan where they compute the same.
     """
 
     def __init__(
@@ -37,15 +42,18 @@ class Layer(nn.Module):
         dropout: float,
         bidirectional: bool,
         form: StateForm,
+        backend: str = "auto",
     ):
         super().__init__()
+        if backend not in BACKENDS:
+            raise UsageError(f"backend is {backend!r}", where=type(self).__name__, need="'auto', 'fused' or 'reference'")
         where = type(self).__name__
         self.input_size = check_size(input_size, "input_size", where)
         self.hidden_size = check_size(hidden_size, "hidden_size", where)
         self.num_layers = check_size(num_layers, "num_layers", where)
         self.dropout = check_share(dropout, "dropout", where)
         self.batch_first, self.bidirectional = bool(batch_first), bool(bidirectional)
-        self.backend, self._form = "auto", form
+        self.backend, self._form = backend, form
 
     @property
     def directions(self) -> int:

@@ -35,6 +35,7 @@ class RNN(Layer):
     Args:
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype: as
             in torch.nn.RNN.
+        backend: how it is computed; see `recurra.nn.Recurrent`.
 
     Shapes:
         input (time, batch, input_size), (batch, time, input_size) with batch_first, (time, input_size) without a batch,
@@ -70,8 +71,9 @@ class RNN(Layer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        backend: str = "auto",
     ):
-        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked())
+        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked(), backend)
         self.bias, self.nonlinearity = bias, nonlinearity
         self._templates = _complete(self, cells.Elman, bias, device, dtype, nonlinearity=nonlinearity)
 
@@ -101,6 +103,7 @@ class LSTM(Layer):
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype: as in
             torch.nn.LSTM.
+        backend: how it is computed; see `recurra.nn.Recurrent`.
 
     Shapes:
         input as in `RNN`; with out = proj_size if positive else hidden_size: h_0 and h_n (num_layers * directions,
@@ -136,8 +139,9 @@ class LSTM(Layer):
         proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
+        backend: str = "auto",
     ):
-        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked())
+        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked(), backend)
         self.bias, self.proj_size = bias, proj_size
         self._templates = _complete(self, cells.LSTM, bias, device, dtype, proj_size=proj_size)
 
@@ -167,6 +171,7 @@ class GRU(Layer):
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as in
             torch.nn.GRU.
+        backend: how it is computed; see `recurra.nn.Recurrent`.
 
     Shapes:
         as in `RNN`; the weights' gates in the order r, z, n, as in torch.nn; `load_state_dict` takes either's.
@@ -199,8 +204,9 @@ class GRU(Layer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        backend: str = "auto",
     ):
-        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked())
+        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked(), backend)
         self.bias = bias
         self._templates = _complete(self, cells.GRU, bias, device, dtype)
 
@@ -230,6 +236,7 @@ class IndRNN(Layer):
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as in
             torch.nn.GRU.
+        backend: how it is computed; see `recurra.nn.Recurrent`.
 
     Shapes:
         as in `RNN`; weight_hh_l0 is a vector (hidden_size,) and there is one bias, bias_ih_l0.
@@ -261,8 +268,9 @@ class IndRNN(Layer):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        backend: str = "auto",
     ):
-        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked())
+        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, Stacked(), backend)
         self.bias = bias
         self._templates = _complete(self, cells.IndRNN, bias, device, dtype)
 

@@ -56,8 +56,9 @@ class Recurrent(Layer):
         learn_initial_state: whether the state before the first step, and after a reset, is learned.
         checkpoint: True, or a number of steps: keep the state at the ends of such segments only and compute the rest
             again for the gradient, so that memory grows as the square root of the time.
-        backend: "auto" runs torch.nn's kernels or a parallel scan where they compute the same, "fused" the loop
-            compiled from the cell's own definition wherever it can be, "reference" the plain loop always;
+        backend: "fused" runs the loop compiled from the cell's own definition wherever it can be, "reference" the plain
+            loop always; "auto" chooses: the compiled loop for calls of 65,536 numbers of output or more (the first of a
+            cell takes about a second to compile), else torch.nn's kernels or a parallel scan where they compute the same;
             `recurra.explain(layer)` says which runs. On a GPU the kernels are cuDNN's, which have no second derivative.
         cell_arguments: further arguments of the cell (proj_size, nonlinearity, reset_after, device, dtype ...).
 
@@ -112,15 +113,13 @@ class Recurrent(Layer):
         backend: str = "auto",
         **cell_arguments: Any,
     ):
-        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, PerCell())
-        if backend not in ("auto", "fused", "reference"):
-            raise UsageError(f"backend is {backend!r}", where="Recurrent", need="'auto', 'fused' or 'reference'")
+        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, PerCell(), backend)
         if connection not in CONNECTIONS:
             need = ", ".join(map(repr, CONNECTIONS[:-1])) + f" or {CONNECTIONS[-1]!r}"
             raise UsageError(f"connection is {connection!r}", where="Recurrent", need=need)
         check_start_values(recurrent_init, forget_bias, chrono, "Recurrent")
         segment_length(checkpoint, 1, where="Recurrent")
-        self.backend, self.connection, self.checkpoint = backend, connection, checkpoint
+        self.connection, self.checkpoint = connection, checkpoint
         self.noise = Noise(
             self.dropout,
             check_share(input_dropout, "input_dropout", "Recurrent"),

@@ -29,7 +29,7 @@ class Stack:
         firsts: one a cell, or none: learned states before the first step.
         noise: what is drawn at random.
         training: whether it is drawn.
-        backend: "auto", or "reference" for the reference loop throughout.
+        backend: "auto", "fused" or "reference"; see `Recurrent`.
         checkpoint: as in `unroll`.
         where: whose stack it is, for messages.
     """
