@@ -34,7 +34,7 @@ class Functions(Vectors):
     """
 
     def __init__(self, builder: ir.IRBuilder, double: bool, machine: Machine):
-        super().__init__(builder, double, machine.lanes(double))
+        super().__init__(builder, double, machine.lanes(double), machine.fused)
         self.wide = machine.avx512 and not double
 
     def _library(self, name: str, x: Any) -> Any:

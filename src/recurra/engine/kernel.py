@@ -14,7 +14,8 @@ from torch import Tensor
 from recurra.cells.base import Cell
 from recurra.engine.compile import compiled
 from recurra.engine.crew import run_job
-from recurra.engine.emit import Code, emit, moves
+from recurra.engine.emit import Code, emit
+from recurra.engine.frame import moves
 from recurra.engine.graph import NotCompiled
 from recurra.engine.lower import lower
 from recurra.engine.machine import Machine, host

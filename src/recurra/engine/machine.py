@@ -17,6 +17,7 @@ class Machine:
         bits: of a vector register.
         registers: vector registers.
         avx512: whether x86's instructions on 16 numbers are there.
+        fused: whether a product and a sum are one instruction.
     """
 
     triple: str
@@ -25,6 +26,7 @@ class Machine:
     bits: int
     registers: int
     avx512: bool = False
+    fused: bool = True
 
     def lanes(self, double: bool) -> int:
         """Numbers in a vector."""
@@ -48,5 +50,16 @@ def host() -> Machine:
         # LLVM prefers half-width vectors on some processors; the tiles are laid out for whole ones.
         flat = features.flatten() + ",-prefer-256-bit"
         return Machine(triple, llvm.get_host_cpu_name(), flat, 512, 32, True)
-    bits = 256 if features.get("avx2") else 128
-    return Machine(triple, llvm.get_host_cpu_name(), features.flatten(), bits, 32 if "arm" in triple else 16)
+    if not triple.startswith("x86"):
+        return Machine(triple, llvm.get_host_cpu_name(), features.flatten(), 128, 32)
+    wide, fused = bool(features.get("avx2")), bool(features.get("fma"))
+    return Machine(triple, llvm.get_host_cpu_name(), features.flatten(), 256 if wide else 128, 16, fused=fused)
+
+
+PROCESSORS = {
+    "x86-64": Machine("x86_64-unknown-linux-gnu", "x86-64", "", 128, 16, fused=False),
+    "x86-64-v3": Machine("x86_64-unknown-linux-gnu", "x86-64-v3", "", 256, 16),
+    "x86-64-v4": Machine("x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit", 512, 32, True),
+    "aarch64": Machine("aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32),
+}
+"""Kinds of processors, by name, beside this machine's own."""

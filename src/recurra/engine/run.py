@@ -62,9 +62,7 @@ class Way:
 
 class _Loop(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, kernel: Kernel, cell: Cell, call: Way, flags: Any, dt: Any, *tensors: Tensor
-    ) -> Any:
+    def forward(ctx: Any, kernel: Kernel, cell: Cell, call: Way, flags: Any, dt: Any, *tensors: Tensor) -> Any:
         plan, reverse, form = kernel.plan, call.reverse, (call.masked, call.resets)
         x, *rest = tensors
         states, begin, weights = call.cut(rest, kernel.states)

@@ -17,10 +17,11 @@ class Vectors:
         builder: where instructions go.
         double: float64 instead of float32.
         lanes: numbers in a vector.
+        fused: whether the processor has a product and a sum as one instruction.
     """
 
-    def __init__(self, builder: ir.IRBuilder, double: bool, lanes: int):
-        self.b, self.double, self.lanes = builder, double, lanes
+    def __init__(self, builder: ir.IRBuilder, double: bool, lanes: int, fused: bool = True):
+        self.b, self.double, self.lanes, self.fused = builder, double, lanes, fused
         self.number: Any = ir.DoubleType() if double else ir.FloatType()
         self.whole: Any = I64 if double else I32
         self.kind = ir.VectorType(self.number, lanes)
@@ -100,7 +101,9 @@ class Vectors:
         return self.b.call(self._intrinsic(name, [self.kind], self.kind, [self.kind] * len(args)), list(args))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        """a * b + c, rounded once."""
+        """a * b + c, rounded once where the processor can."""
+        if not self.fused:
+            return self.b.fadd(self.b.fmul(a, b), c)
         return self.call("llvm.fma", a, b, c)
 
     # -- operations of the graph, by their names
