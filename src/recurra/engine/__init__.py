@@ -72,3 +72,12 @@ def run_fused(
     if isinstance(kernel, str):
         return kernel
     return run_compiled(kernel, cell, x, state, read, dt, reverse, reset, start)
+
+
+def stream_of(cell: Cell, state: State, dtype: torch.dtype) -> Any:
+    """A cell made ready to be run step by step from a state, or the reason why it cannot be compiled."""
+    from recurra.engine.cache import kernel_for
+    from recurra.engine.stream import CellStream
+
+    kernel = kernel_for(cell, dtype, False, 1 << 30)
+    return kernel if isinstance(kernel, str) else CellStream(kernel, cell, state)

@@ -184,3 +184,10 @@ def _pooled(part: Any, job: Job, chunks: int) -> None:
     part(ctypes.byref(jobs[0]))
     for part_done in waiting:
         part_done.result()
+
+
+def single_job(call: int, table: Any, batch: int) -> Any:
+    """A function without arguments that runs one step of a loop, in this thread; for calls that come often."""
+    _, start, _, _, _ = _compiled()
+    job = Job(call=call, table=ctypes.addressof(table), steps=1, batch=batch, chunks=1, stride=1)
+    return functools.partial(start, job)

@@ -137,6 +137,8 @@ class Kernel:
 
     def turning(self, which: str) -> set[int]:
         """The numbers of the state's parts of which a program keeps the last only."""
+        if which == "stream":
+            return set(range(self.states))
         return set(range(self.states)) - {self.plan.output_from} if which == "forward" else set()
 
     def early(self, which: str, masked: bool, resets: bool) -> tuple[tuple[str, ...], Any]:

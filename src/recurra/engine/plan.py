@@ -86,6 +86,11 @@ class Plan:
     summed: list[tuple[Place, int]]
     reads: set[str]
 
+    @property
+    def stream(self) -> Program:
+        """A single step, whose next state stands beside the last one."""
+        return self.forward
+
 
 def make_plan(lowered: Lowered, states: int, double: bool) -> Plan:
     """Plan both directions of a step.

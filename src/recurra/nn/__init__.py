@@ -7,6 +7,7 @@ from recurra.nn.pyramid import Pyramid
 from recurra.nn.recurrent import Recurrent
 from recurra.nn.seq2seq import Seq2Seq
 from recurra.nn.skip import Skip
+from recurra.nn.stream import Stream
 from recurra.nn.tree import Tree
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Recurrent",
     "Seq2Seq",
     "Skip",
+    "Stream",
     "Tree",
 ]

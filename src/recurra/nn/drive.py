@@ -76,8 +76,8 @@ def _fused(
 
 
 ENOUGH = 1 << 16
-"""With "auto", a call is compiled from so many numbers of outputs on (time x batch x hidden units): to compile a cell for
-the first time takes about a second, which small calls are not worth."""
+"""With "auto", a call is compiled from so many numbers of outputs on (time x batch x hidden units): to compile a cell
+for the first time takes about a second, which small calls are not worth."""
 
 
 def worth_compiling(cell: Cell, x: Tensor) -> bool:

@@ -71,9 +71,7 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
         compiled = compiled or fused is None
         lines.append(f"  layer {index // layer.directions}, {direction}: {path}")
     if compiled:
-        lines.append(
-            "  the reference loop serves calls with return_states, and those inside torch.func transforms"
-        )
+        lines.append("  the reference loop serves calls with return_states, and those inside torch.func transforms")
     if kernels:
         lines.append(
             "  the reference loop serves calls with mask or reset, without time steps, or inside torch.func transforms"

@@ -15,9 +15,9 @@ from recurra.errors import UsageError
 from recurra.nn.noise import Noise, check_share
 from recurra.nn.stack import Stack, run_stack, step_stack
 from recurra.nn.state_forms import StateForm
+from recurra.nn.stream import Stream
 from recurra.types import State
 from recurra.unroll import check_flags, check_lengths, in_transform
-
 
 BACKENDS = ("auto", "fused", "reference")
 """How a layer may be computed."""
@@ -29,8 +29,9 @@ class Layer(nn.Module):
     A layer defines `stack_cells`, and gives the form in which its callers hold the state.
 
     Attributes:
-        backend: "fused" runs the loop compiled for this processor; "reference" runs the plain loop always; "auto" chooses:
-            the compiled loop for large calls, else torch.nn's kernels or a parallel scan where they compute the same.
+        backend: "fused" runs the loop compiled for this processor; "reference" runs the plain loop always; "auto"
+            chooses: the compiled loop for large calls, else torch.nn's kernels or a parallel scan where they compute
+            the same.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Layer(nn.Module):
     ):
         super().__init__()
         if backend not in BACKENDS:
-            raise UsageError(f"backend is {backend!r}", where=type(self).__name__, need="'auto', 'fused' or 'reference'")
+            raise UsageError(
+                f"backend is {backend!r}", where=type(self).__name__, need="'auto', 'fused' or 'reference'"
+            )
         where = type(self).__name__
         self.input_size = check_size(input_size, "input_size", where)
         self.hidden_size = check_size(hidden_size, "hidden_size", where)
@@ -180,6 +183,15 @@ class Layer(nn.Module):
             y[valid.to(y.device)], packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
         )
         return packed_y, self._form.leave(final, True)
+
+    @property
+    def state_form(self) -> StateForm:
+        """How callers hold the state."""
+        return self._form
+
+    def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
+        """The layer made ready to read one time step a call; see `recurra.nn.Stream`."""
+        return Stream(self, batch_size, state)
 
     def step(self, x: Tensor, state: Any = None, dt: Any = None) -> tuple[Tensor, Any]:
         """One time step of a stream: `(y, state)`; pass the state back in with the next step.

@@ -58,7 +58,8 @@ class Recurrent(Layer):
             again for the gradient, so that memory grows as the square root of the time.
         backend: "fused" runs the loop compiled from the cell's own definition wherever it can be, "reference" the plain
             loop always; "auto" chooses: the compiled loop for calls of 65,536 numbers of output or more (the first of a
-            cell takes about a second to compile), else torch.nn's kernels or a parallel scan where they compute the same;
+            cell takes about a second to compile), else torch.nn's kernels or a parallel scan where they compute the
+            same;
             `recurra.explain(layer)` says which runs. On a GPU the kernels are cuDNN's, which have no second derivative.
         cell_arguments: further arguments of the cell (proj_size, nonlinearity, reset_after, device, dtype ...).
 
