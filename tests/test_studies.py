@@ -16,14 +16,21 @@ DATA = Path(os.environ.get("RECURRA_DATA") or ROOT.parent / "shared" / "data")
 STUDIES = {
     "add_task": None,
     "adding_problem": None,
+    "bidirectional_memory": None,
     "context_sensitive": None,
     "double_pole": None,
+    "echo_state": None,
     "evolino": None,
+    "fixed_points": None,
+    "hopfield_capacity": None,
     "japanese_vowels": "japanese_vowels",
     "long_memory": None,
+    "lyapunov": None,
     "m4_hourly": "m4",
+    "partial_control": None,
     "precise_timing": None,
     "rule_costs": None,
+    "tomita": None,
 }
 """Each study and the data set it needs, if any."""
 

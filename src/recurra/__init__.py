@@ -27,6 +27,8 @@ _WHERE = {
     "cells": "",
     "learn": "",
     "analysis": "",
+    "memory": "",
+    "reservoir": "",
 }
 
 __all__ = [
@@ -45,7 +47,9 @@ __all__ = [
     "explain",
     "learn",
     "load",
+    "memory",
     "nn",
+    "reservoir",
     "write_report",
 ]
 
@@ -67,7 +71,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from recurra import analysis, cells, learn, nn
+    from recurra import analysis, cells, learn, memory, nn, reservoir
     from recurra.cells.base import Cell
     from recurra.errors import DataError, FolderError, RecurraError, ShapeError, TrainingError, UsageError
     from recurra.estimators import Forecaster, SequenceClassifier, load

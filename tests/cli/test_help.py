@@ -15,12 +15,13 @@ import pytest
 OPTIONS = {
     "check": "--target --time --series --horizon --known --sequence --label --set --config --json --quiet --help",
     "train": "--target --time --series --horizon --known --sequence --label --cell --hidden-size --epochs --time-limit "
-    "--seed --set --config --resume --out --json --quiet --help",
+    "--seed --rule --set --config --resume --out --json --quiet --help",
     "evaluate": "--json --quiet --help",
     "backtest": "--windows --json --quiet --help",
     "predict": "--output --batch-size --quiet --help",
     "report": "--help",
     "info": "--input-size --hidden-size --json --help",
+    "inspect": "--what --data --layer --out --dot --seed --json --help",
     "doctor": "--json --help",
     "demo": "--out --data-only --json --quiet --help",
 }

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from recurra.analysis.layer_cells import cell_of_layer
 from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
 from recurra.errors import UsageError
 from recurra.nn.layer import Layer
-from recurra.nn.stack import run_stack
 from recurra.types import State
 from recurra.unroll import check_lengths, unroll
 
 
-def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 200, seed: int = 0) -> dict[str, Any]:
-    """Measure how the gradient through the last layer shrinks or grows from a sequence's last step backwards.
+def gradient_flow(
+    layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 200, seed: int = 0, number: int | None = None
+) -> dict[str, Any]:
+    """Measure how the gradient through one layer shrinks or grows from a sequence's end backwards.
 
     Equations:
         norm(k) = mean over sequences of ||dL/dh_{t-k}|| / ||dL/dh_t||,  L = v . h_t,  t the sequence's last step,
-        v one random direction of length 1. dL/dh_s is the whole effect of the last layer's hidden output at step s (of
+        v one random direction of length 1. dL/dh_s is the whole effect of the layer's hidden output at step s (of
         its state's first part, where the output is no part of the state) on L, through all steps between: it is taken
         by adding a zero to h_s and differentiating by that zero. A lag counts the sequences that are long enough for
         it. The layers below give their outputs and are left as they are.
@@ -35,6 +35,7 @@ def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 2
         lengths: the steps of each sequence; all of x when absent. Sequences of length 0 are left out.
         max_lag: the largest number of steps back.
         seed: of v.
+        number: which of the stacked layers, from 1 on; the last when absent.
 
     Shapes:
         x (time, batch, features), also where the layer has batch_first; lengths (batch,).
@@ -44,7 +45,7 @@ def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 2
         is at most 1/2, or None) and `text` (one plain sentence). Computed in float64, and cut where it overflows.
 
     Raises:
-        UsageError: there is no step at all.
+        UsageError: there is no step at all, or no such layer.
 
     Reference:
         S. Hochreiter. Untersuchungen zu dynamischen neuronalen Netzen. Diploma thesis, TU Munich (1991).
@@ -63,12 +64,8 @@ def gradient_flow(layer: Layer, x: Tensor, lengths: Any = None, max_lag: int = 2
     if steps == 0 or batch == 0 or int(given.max()) == 0:
         raise UsageError("x holds no step", where="gradient_flow", need="at least one sequence with at least one step")
     with torch.no_grad():
-        stack = layer.stack()
-        below = replace(stack, cells=stack.cells[: -stack.directions], training=False)
-        if below.cells:
-            x, _, _ = run_stack(below, x, lengths=given)
-        cell = _Pushed(_in_float64(stack.cells[-stack.directions]))
-    x, given = x.detach().cpu().double(), given.cpu()
+        inner, x, given = cell_of_layer(layer, x, given, number)
+        cell = _Pushed(inner)
     kept = given > 0
     x, given = x[:, kept], given[kept]
 
@@ -142,14 +139,3 @@ class _Pushed(Cell):
         # The parts may be one tensor twice: all of them are pushed.
         meant = tensors[self.place]
         return pushed.flatten(1), map_state(lambda part: pushed if part is meant else part, after)
-
-
-def _in_float64(cell: Cell) -> Cell:
-    """A copy on the processor in float64: float32 would lose gradients that have shrunk below 1e-38 of the first."""
-    cell = copy.deepcopy(cell)
-    for part in cell.modules():
-        for tensors in (part._parameters, part._buffers):
-            for name, value in tensors.items():
-                if value is not None and value.is_floating_point():
-                    tensors[name] = value.detach().cpu().double()  # type: ignore[assignment]
-    return cell

@@ -39,6 +39,16 @@ Config = Annotated[
         "--config", metavar="FILE", help="options from a TOML file; a run.toml will do", rich_help_panel="Training"
     ),
 ]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        "--rule",
+        metavar="NAME",
+        help="gradient rule or search: rtrl, snap1, tbptt(50), ga, cosyne, cmaes ... (default bptt)",
+        rich_help_panel="Training",
+        show_default=False,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="print one JSON object; messages go to standard error", rich_help_panel="Output")
 ]

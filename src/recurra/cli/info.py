@@ -11,7 +11,7 @@ from recurra.cells.registry import CELLS
 from recurra.cli.flags import Json
 from recurra.cli.terminal import Terminal, number
 from recurra.learn.rules.registry import RULES
-from recurra.learn.search.registry import SEARCHES
+from recurra.learn.search.registry import GRAPH_SEARCHES, SEARCHES
 from recurra.tasks.registry import TASKS
 
 What = Annotated[
@@ -79,7 +79,9 @@ def _rules() -> tuple[list[str], list[list[str]]]:
 
 
 def _searches() -> tuple[list[str], list[list[str]]]:
-    return ["search", "what it does", "reference"], [[s.name, s.summary, s.reference] for s in SEARCHES.values()]
+    return ["search", "what it does", "reference"], [
+        [s.name, s.summary, s.reference] for s in [*SEARCHES.values(), *GRAPH_SEARCHES.values()]
+    ]
 
 
 TABLES = {"tasks": _tasks, "rules": _rules, "searches": _searches}

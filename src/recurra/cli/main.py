@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import recurra
-from recurra.cli import backtest, check, demo, doctor, evaluate, info, predict, report, train
+from recurra.cli import backtest, check, demo, doctor, evaluate, info, inspect, predict, report, train
 from recurra.cli.terminal import complain, print_error, silence
 from recurra.errors import Interrupted, RecurraError
 
@@ -40,7 +40,7 @@ def _stoppable(verb: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for module in (check, train, evaluate, backtest, predict, report, info, doctor, demo):
+for module in (check, train, evaluate, backtest, predict, report, info, inspect, doctor, demo):
     name = module.__name__.rpartition(".")[2]
     app.command(name)(_stoppable(getattr(module, name)))
 

@@ -78,7 +78,12 @@ class TrainingProgress:
     def on_step(self, facts: dict[str, Any]) -> None:
         if self.line is not None:
             step, planned = facts["step"], facts.get("planned_steps")
-            words = f"epoch {facts.get('epoch', self.epoch + 1)}, loss {number(facts.get('loss'))}"
+            words = f"epoch {facts.get('epoch', self.epoch + 1)}, "
+            if "generation" in facts:
+                words += f"generation {facts['generation']}, best {number(facts.get('loss'))}"
+                words += f", mean {number(facts.get('mean_loss'))}, {number(facts.get('evaluations'))} evaluations"
+            else:
+                words += f"loss {number(facts.get('loss'))}"
             self.bar.update(self.line, description=words, completed=step, total=planned)
 
     def on_evaluation(self, row: dict[str, Any]) -> None:
@@ -86,9 +91,10 @@ class TrainingProgress:
         if not self.header_shown:
             self.metric = next((name for name in EXTRA if name in row), None)
             self.terminal.say()
-            self.terminal.say(
-                self._row(["epoch", "step", "train", "valid", _short(self.metric), "gradient", "time"]), "dim"
-            )
+            heads = ["epoch", "step", "train", "valid", _short(self.metric), "gradient", "time"]
+            if "evaluations" in row:
+                heads = ["epoch", "tried", "best", "valid", _short(self.metric), "guessing", "time"]
+            self.terminal.say(self._row(heads), "dim")
             self.header_shown = True
         self.waiting = row
         if self.live or self.printed < 0 or time.monotonic() - self.printed >= 1.0:
@@ -104,8 +110,10 @@ class TrainingProgress:
         if row is None:
             return
         self.printed = time.monotonic()
-        cells = [row.get("epoch"), row.get("step"), row.get("train_loss"), row.get("valid_loss")]
-        cells += [row.get(self.metric) if self.metric else "", row.get("gradient_norm")]
+        # A search has looked at so many networks, and random guessing at as many; it has no gradient.
+        second, sixth = ("evaluations", "guess_loss") if "evaluations" in row else ("step", "gradient_norm")
+        cells = [row.get("epoch"), row.get(second), row.get("train_loss"), row.get("valid_loss")]
+        cells += [row.get(self.metric) if self.metric else "", row.get(sixth)]
         self.terminal.say(self._row([*map(number, cells), duration(row.get("seconds") or 0.0)]))
 
     def _row(self, cells: list[str]) -> str:

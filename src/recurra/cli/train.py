@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.choose import Choice, choose, read_config
-from recurra.cli.flags import Config, Json, Out, Quiet, Set, with_flags
+from recurra.cli.flags import Config, Json, Out, Quiet, Rule, Set, with_flags
 from recurra.cli.judgement import judgement_facts, print_judgement
 from recurra.cli.progress import TrainingProgress
 from recurra.cli.resume import recorded_data, resumed
 from recurra.cli.terminal import Terminal, duration
 from recurra.errors import Interrupted, RecurraError, UsageError
+from recurra.learn.fit_rule import refuse_unknown
 from recurra.tasks.registry import TASKS
 
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help="a CSV, Parquet or NDJSON file", show_default=False)]
@@ -42,6 +43,7 @@ def train(
     context: typer.Context,
     flags: dict[str, str],
     data: Data = None,
+    rule: Rule = None,
     out: Out = None,
     set_: Set = None,
     config: Config = None,
@@ -54,6 +56,9 @@ def train(
     The task follows from the options: --target and --horizon forecast; --sequence and --label classify.
     """
     command = shlex.join(["recurra", *context.obj])
+    if rule is not None:
+        refuse_unknown(rule)  # before torch is loaded and data are read
+        flags = flags | {"rule": rule}
     if resume is not None:
         choice, recorded = resumed(resume, flags, set_, config, out)
         data = data or recorded
@@ -108,7 +113,7 @@ def run_job(job: Job, terminal: Terminal, json: bool = False) -> int:
         facts = judgement_facts(job.choice.task, judgement, str(job.out))
         terminal.json(facts | {"files": files, "seconds": round(seconds, 3), "stopped": estimator.history_.stopped})
     terminal.say()
-    terminal.say(f"Took {duration(seconds)}; training ended by {ENDINGS[estimator.history_.stopped]}.")
+    terminal.say(f"Took {duration(seconds)}; training ended by {ending(estimator.history_.stopped)}.")
     terminal.say(f"Report: {report}", wrap=False)
     terminal.say(f"Model:  {files['model']}", wrap=False)
     if interrupted:
@@ -127,6 +132,11 @@ ENDINGS = {
     "time limit": "the time limit",
     "interrupted": "an interruption; what was reached is saved",
 }
+
+
+def ending(stopped: str) -> str:
+    """Why training ended, in words; what is not foreseen says it itself."""
+    return ENDINGS.get(stopped, stopped)
 
 
 def default_folder(task: str, data: Path) -> Path:

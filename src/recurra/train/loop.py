@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from recurra.errors import DataError, UsageError
-from recurra.learn.rules.registry import make_rule
+from recurra.learn.fit_rule import names_a_search, read_rule
 from recurra.settings import TrainSettings
 from recurra.train import checkpoint, guard, state
 from recurra.train.averaging import Average
@@ -52,7 +52,8 @@ def fit(
         problem: the learner, its batches and its validation.
         settings: the options of training.
         run: where states, log.jsonl and metrics.csv go; None keeps nothing on disk.
-        rule: the gradient rule, instead of the one that `settings.rule` names.
+        rule: the gradient rule, instead of the one that `settings.rule` names; where it names a search, a generation of
+            that search stands in the place of a step (`recurra.train.search`).
         planned_epochs: epochs that the schedule is laid over.
         learning_rate: the peak rate, unless `settings.find_learning_rate` looks for one.
         patience: evaluations without a lower validation loss after which training stops.
@@ -66,7 +67,20 @@ def fit(
         FolderError: a state cannot be saved or read.
         KeyboardInterrupt: a second Ctrl-C; the first ends training after its step, with `stopped="interrupted"`.
     """
-    rule = rule or make_rule(settings.rule)
+    if rule is None and names_a_search(settings.rule):
+        from recurra.train.search import train_by_search
+
+        return train_by_search(
+            problem,
+            settings,
+            read_rule(settings.rule),
+            run=run,
+            planned_epochs=planned_epochs,
+            patience=patience,
+            resume=resume,
+            on_event=on_event,
+        )
+    rule = rule or read_rule(settings.rule)
     reason = rule.supports(problem.learner)
     if reason:
         raise UsageError(f"the rule {rule.name} cannot train this network: {reason}", where="train.rule")

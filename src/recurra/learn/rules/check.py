@@ -36,7 +36,7 @@ class WindowCheck:
 
 @dataclass(frozen=True)
 class RuleCheck:
-    """What `check_rule` found; `str()` shows it as a table.
+    """What `check_rule` found; `str()` shows it as a table, `plot()` as a figure.
 
     Attributes:
         rule: the rule, as it is written.
@@ -53,6 +53,19 @@ class RuleCheck:
     def rows(self) -> list[dict[str, Any]]:
         """The windows' rows as plain facts."""
         return [vars(row) for row in self.windows]
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw cosine, bias and variance by window with matplotlib.
+
+        Args:
+            axes: three axes, for cosine, bias and variance; on a new figure when absent.
+
+        Returns:
+            the three axes, a list.
+        """
+        from recurra.learn.rules.check_plot import plot_check
+
+        return plot_check(self, axes)
 
     def __str__(self) -> str:
         head = ["window", "steps", "cosine", "bias", "variance", "zero by mistake"]

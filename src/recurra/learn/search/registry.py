@@ -39,6 +39,22 @@ SEARCHES: dict[str, SearchEntry] = {
     )
 }
 
+GRAPH_SEARCHES: dict[str, SearchEntry] = {
+    row.name: row
+    for row in (
+        SearchEntry(
+            "neat", f"{_ROOM}.neat:NEAT", "evolves the graph of a recurrent network", "Stanley and Miikkulainen 2002"
+        ),
+        SearchEntry(
+            "architecture",
+            f"{_ROOM}.architecture:ArchitectureSearch",
+            "changes the expressions of a cell's step",
+            "Jozefowicz et al. 2015; Bayer et al. 2009",
+        ),
+    )
+}
+"""Searches that find the network as well: they take no length of a vector, and so no `make_search` makes them."""
+
 
 def make_search(spec: str, dimension: int, **arguments: Any) -> Any:
     """A search from its text, `cosyne` or `ga(population=80, selection=rank)`, for vectors of a given length.

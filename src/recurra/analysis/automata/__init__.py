@@ -1,0 +1,1 @@
+"""Finite automata: in networks, out of networks, and by themselves."""
