@@ -66,8 +66,6 @@ def run_fused(
     from recurra.engine.cache import kernel_for
     from recurra.engine.run import run_compiled
 
-    if read is not None:
-        x = torch.where(read.unsqueeze(-1), x, torch.zeros_like(x))
     kernel = kernel_for(cell, x.dtype, dt is not None, x.shape[1])
     if isinstance(kernel, str):
         return kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from recurra.engine.frame import Frame
 from recurra.engine.graph import Node
@@ -145,7 +146,11 @@ class _Emitter:
                     )
                     count = b.sub(following, row)
                     block_of = Block(layout, tile, panels, starts, row, column, block)
-                    self.products.by_count(count, leaves, block_of)
+                    if self.f.masked:
+                        with b.if_then(self._any_read(row, following, layout.rows)):
+                            self.products.by_count(count, leaves, block_of)
+                    else:
+                        self.products.by_count(count, leaves, block_of)
                     with self.f.loop(I64(0), count, 1, "row") as r:
                         for vector in range(tile.vectors):
                             at = b.add(column, I64(vector * self.f.lanes)) if vector else column
@@ -155,3 +160,13 @@ class _Emitter:
                 rows = self.program.nodes.products[panel.product].rows
                 span = rows * len(panel.columns) * tile.vectors * self.f.lanes * self.f.size
                 offsets[panel.buffer] += span * tile.count
+
+    def _any_read(self, row: Any, following: Any, most: int) -> Any:
+        """Whether any of some rows, at most so many, is read at this step."""
+        f, b = self.f, self.f.b
+        last = b.sub(following, I64(1))
+        found = f.flag(row, 1)
+        for r in range(1, most):
+            each = b.add(row, I64(r))
+            found = b.or_(found, f.flag(b.select(b.icmp_signed("<", each, last), each, last), 1))
+        return found

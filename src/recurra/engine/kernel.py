@@ -21,7 +21,7 @@ from recurra.engine.lower import lower
 from recurra.engine.machine import Machine, host
 from recurra.engine.memory import new_memory
 from recurra.engine.outside import Added
-from recurra.engine.plan import Program, make_plan
+from recurra.engine.plan import make_plan
 from recurra.engine.tiles import pack
 from recurra.engine.trace import trace_step
 
@@ -118,7 +118,7 @@ class Kernel:
         """The code of a program, compiled on first use, and its address."""
         key = (which, masked, resets)
         if key not in self.codes:
-            program = getattr(self.plan, which)
+            program = self.plan.program(which, masked)
             name = which + "_masked" * masked + "_reset" * resets
             backward = which == "backward"
             with _no_collection():
@@ -129,15 +129,15 @@ class Kernel:
                     backward=backward,
                     masked=masked,
                     resets=resets,
-                    turning=self.turning(which),
+                    turning=self.turning(which, masked),
                     name=name,
                 )
             self.codes[key] = (code, compiled(code, self.machine, name))
         return self.codes[key]
 
-    def turning(self, which: str) -> set[int]:
+    def turning(self, which: str, masked: bool) -> set[int]:
         """The numbers of the state's parts of which a program keeps the last only."""
-        if which == "stream":
+        if which == "stream" or (which == "forward" and masked):
             return set(range(self.states))
         return set(range(self.states)) - {self.plan.output_from} if which == "forward" else set()
 
@@ -175,7 +175,7 @@ class Kernel:
         batch: int,
     ) -> Call:
         """A program with its weights packed."""
-        program: Program = getattr(self.plan, which)
+        program = self.plan.program(which, masked)
         code, address = self.code(which, masked, resets)
         tensors = dict(buffers)
         lanes = self.machine.lanes(self.double)

@@ -71,6 +71,7 @@ class Plan:
     Attributes:
         forward: without anything kept for a gradient.
         training: forward, and keeps what `backward` reads.
+        forward_masked, training_masked: the same, with y written apart from the state, as steps left out give 0.
         backward: the gradient.
         kept: columns of the buffer that passes from `training` to `backward`.
         output_from: where y is the same nodes as a part of the next state, the number of that part; else None.
@@ -80,6 +81,8 @@ class Plan:
 
     forward: Program
     training: Program
+    forward_masked: Program
+    training_masked: Program
     backward: Program
     kept: int
     output_from: int | None
@@ -90,6 +93,11 @@ class Plan:
     def stream(self) -> Program:
         """A single step, whose next state stands beside the last one."""
         return self.forward
+
+    def program(self, which: str, masked: bool) -> Program:
+        """A program by its name."""
+        found: Program = getattr(self, f"{which}_masked" if masked and which in ("forward", "training") else which)
+        return found
 
 
 def make_plan(lowered: Lowered, states: int, double: bool) -> Plan:
@@ -116,8 +124,9 @@ def make_plan(lowered: Lowered, states: int, double: bool) -> Plan:
     standing = {
         node: place for node, place, _ in reversed(stores) if not node.later and node.op not in ("input", "fill")
     }
+    apart = stores + _stores(y, "y", widths["y"], "zero")
     if output_from is None:
-        stores += _stores(y, "y", widths["y"], "zero")
+        stores = apart
 
     back: list[tuple[Node, Place, str | None]] = []
     for k, part in enumerate(lowered.gradients):
@@ -148,7 +157,9 @@ def make_plan(lowered: Lowered, states: int, double: bool) -> Plan:
     backward = _program(nodes, back, places, widths)
     reads = {place.buffer for place, _ in summed} | {f"s{standing[node].buffer[1:]}" for node in read}
     reads |= inputs_of([node for node, _, _ in back], set(places), nodes)
-    return Plan(forward, training, backward, column, output_from, summed, reads)
+    forward_masked = _program(nodes, apart, {}, widths)
+    training_masked = _program(nodes, apart + saves, {}, widths)
+    return Plan(forward, training, forward_masked, training_masked, backward, column, output_from, summed, reads)
 
 
 def _alike(a: tuple[Node, ...], b: tuple[Node, ...]) -> bool:

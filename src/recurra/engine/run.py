@@ -73,13 +73,14 @@ class _Loop(torch.autograd.Function):
             buffers["dt"] = dt
         training = call.training and any(ctx.needs_input_grad)
         which = "training" if training else "forward"
-        turning = kernel.turning(which)
+        turning = kernel.turning(which, call.masked)
         for k, state in enumerate(states):
             whole = kernel.new(2 if k in turning else steps + 1, batch, state.shape[1])
             whole[steps if reverse and k not in turning else 0] = state
             buffers[f"s{k}"] = buffers[f"n{k}"] = whole
         buffers |= {f"b{k}": part.contiguous() for k, part in enumerate(begin)}
-        if plan.output_from is None:
+        apart = plan.output_from is None or call.masked
+        if apart:
             buffers["y"] = kernel.new(steps, batch, kernel.output_size)
         if training and plan.kept:
             buffers["kept"] = kernel.new(steps, batch, plan.kept)
@@ -96,14 +97,16 @@ class _Loop(torch.autograd.Function):
                 for name, (left, right) in zip(names, factors(*weights, rows), strict=True):
                     torch.mm(left, right, out=made[name][: count * batch])
             loop.run(start, count, reverse, flags, made)
-        if plan.output_from is None:
+        if apart:
             y = buffers["y"]
         else:
             whole = buffers[f"s{plan.output_from}"]
             y = whole[:-1] if reverse else whole[1:]
-            if call.masked:
-                y = torch.where((flags & 1).unsqueeze(-1).bool(), y, torch.zeros_like(y))
         if training:
+            if call.masked:
+                # The loop does not look at steps that are left out, but the products after it do, and 0 NaN is NaN.
+                tensors = (_finite(x, flags), *rest)
+                buffers["x"] = tensors[0]
             names = tuple(name for name in buffers if name in plan.reads or name in ("kept", "dt") or name[0] == "b")
             ctx.names, ctx.kernel, ctx.cell, ctx.call, ctx.flags = names, kernel, cell, call, flags
             ctx.size, ctx.params = (steps, batch), params
@@ -121,6 +124,13 @@ class _Loop(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _again(ctx, buffers.get("dt"), tensors, (gy, *final))
         return (None,) * 5 + tuple(_pull(ctx, kernel, buffers, tensors, gy, final))
+
+
+def _finite(x: Tensor, flags: Tensor) -> Tensor:
+    """x, with zeros where a step is left out if anything in x is not a number or endless."""
+    if bool(torch.isfinite(x.sum())):
+        return x
+    return torch.where((flags & 1).unsqueeze(-1).bool(), x, torch.zeros_like(x))
 
 
 def _pull(

@@ -26,21 +26,34 @@ class Values:
         self.started: dict[Any, Node] = {}
 
     def stores(self, group: Group, tile: Tile, row: Any, column: Any, known: dict[tuple[int, int], Any]) -> None:
+        """What a group writes for a row's vector; `known` are the sums of its products."""
+        if not self.f.masked:
+            self._computed_stores(group, tile, row, column, known)
+            return
+        with self.f.b.if_else(self.f.flag(row, 1)) as (read, left):
+            with read:
+                self._computed_stores(group, tile, row, column, known)
+            with left:
+                for store in group.stores:
+                    if store.unread is not None:
+                        self._write(store, self._kept(store, row, column, tile.lanes), tile, row, column)
+
+    def _computed_stores(
+        self, group: Group, tile: Tile, row: Any, column: Any, known: dict[tuple[int, int], Any]
+    ) -> None:
         b, v = self.f.b, self.f.v
         values: dict[Node, Any] = {}
-        read = None
-        if self.f.masked and any(store.unread is not None for store in group.stores):
-            read = self.f.flag(row, 1)
         self.own = {store.node for store in group.stores} - self.f.program.given
         results = [(store, self._value(store.node, tile, row, column, known, values)) for store in group.stores]
         for store, value in results:
             if store.node.op in COMPARE:
                 value = b.select(value, v.const(1.0), v.const(0.0))
-            if read is not None and store.unread is not None:
-                value = b.select(read, value, self._kept(store, row, column, tile.lanes))
-            if self.f.resets and self.f.backward and moves(store.place.buffer, self.f.turning) == TURNED:
-                value = self._reset(value, store.place, tile, row, column)
-            v.store(value, self.f.at(store.place, row, column), tile.lanes)
+            self._write(store, value, tile, row, column)
+
+    def _write(self, store: Store, value: Any, tile: Tile, row: Any, column: Any) -> None:
+        if self.f.resets and self.f.backward and moves(store.place.buffer, self.f.turning) == TURNED:
+            value = self._reset(value, store.place, tile, row, column)
+        self.f.v.store(value, self.f.at(store.place, row, column), tile.lanes)
 
     def _reset(self, value: Any, place: Place, tile: Tile, row: Any, column: Any) -> Any:
         """A state's gradient; where the state was set to the first one it goes there, and no further back."""
