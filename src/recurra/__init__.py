@@ -27,6 +27,7 @@ _WHERE = {
     "cells": "",
     "learn": "",
     "analysis": "",
+    "circuits": "",
     "memory": "",
     "reservoir": "",
 }
@@ -44,6 +45,7 @@ __all__ = [
     "UsageError",
     "analysis",
     "cells",
+    "circuits",
     "explain",
     "learn",
     "load",
@@ -71,7 +73,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from recurra import analysis, cells, learn, memory, nn, reservoir
+    from recurra import analysis, cells, circuits, learn, memory, nn, reservoir
     from recurra.cells.base import Cell
     from recurra.errors import DataError, FolderError, RecurraError, ShapeError, TrainingError, UsageError
     from recurra.estimators import Forecaster, SequenceClassifier, load
