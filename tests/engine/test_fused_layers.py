@@ -196,6 +196,15 @@ def test_resets_go_back_to_the_learned_first_state(runs: list[str], checkpoint: 
         runs.clear()
 
 
+class RunningSum(Cell):
+    def advance(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        h = torch.cumsum(projected + state.h, -1)
+        return h, HiddenState(h)
+
+    def project(self, x: Tensor) -> Tensor:
+        return x[..., :1].expand(*x.shape[:-1], self.hidden_size)
+
+
 def test_explain_names_what_stands_against_it() -> None:
     assert explain(Recurrent("peephole_lstm", 3, 4, backend="fused")).splitlines()[1:] == [
         "  layer 0, forward: compiled loop, with lengths, mask, reset and dt too",
@@ -203,6 +212,9 @@ def test_explain_names_what_stands_against_it() -> None:
     ]
     text = explain(Recurrent("mc_lstm", 3, 4, backend="fused"))
     assert "not compiled, because amax is not among the operations that are compiled" in text
+    text = explain(Recurrent(RunningSum, 3, 4, backend="fused"))
+    assert "because cumsum is not among the operations that are compiled" in text
+    assert "test_fused_layers.py" in text and "in advance: h = torch.cumsum(projected + state.h, -1)" in text
 
 
 def test_several_threads_give_the_same_numbers() -> None:

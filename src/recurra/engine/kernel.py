@@ -103,8 +103,13 @@ class Kernel:
         if dtype not in (torch.float32, torch.float64):
             raise NotCompiled(f"numbers are {dtype}")
         self.dtype, self.double = dtype, dtype == torch.float64
-        traced = trace_step(cell, dtype, with_times)
-        lowered = lower(traced, hoist)
+        try:
+            traced = trace_step(cell, dtype, with_times)
+            lowered = lower(traced, hoist)
+        except NotCompiled:
+            # Once more, to say which line stands against it.
+            traced = trace_step(cell, dtype, with_times, lines=True)
+            lowered = lower(traced, hoist)
         self.states, self.batch = traced.states, traced.batch
         self.widths = lowered.widths
         self.output_size = traced.output_size

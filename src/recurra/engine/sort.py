@@ -128,7 +128,10 @@ def op_name(node: fx.Node) -> str:
 
 def told(node: fx.Node, what: str) -> str:
     """An operation, what is the matter with it, and the line of the user's code that it came from."""
-    trace = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip()]
+    # An operation that torch puts in by itself stands near one of the user's.
+    near = [node, *node.users, *node.all_input_nodes]
+    text = next((each.meta["stack_trace"] for each in near if each.meta.get("stack_trace")), "")
+    trace = [line.strip() for line in text.splitlines() if line.strip()]
     where = f" ({trace[-2]}: {trace[-1]})" if len(trace) >= 2 else ""
     return f"{op_name(node)} {what}{where}"
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import traceback
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 
 from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
@@ -54,13 +58,14 @@ def weight_table(cell: Cell) -> dict[str, Tensor]:
     return {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
 
 
-def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool) -> Traced:
+def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool, lines: bool = False) -> Traced:
     """Trace a step, `cell.project` and `cell.advance`, and its vector-Jacobian product.
 
     Args:
         cell: the cell; its weights give shapes.
         dtype: the input's number format.
         with_times: whether the step is given dt.
+        lines: whether to note the line of code that each operation comes from, which takes time.
 
     Raises:
         NotCompiled: the step cannot be traced.
@@ -103,11 +108,41 @@ def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool) -> Traced:
     if any(a.shape != b.shape for a, b in zip(outputs[1:], parts, strict=True)):
         raise NotCompiled("a step changes the shape of the state")
     gradients = [torch.randn_like(part) for part in outputs]
-    made = make_fx(torch.func.functionalize(joint), decomposition_table=_decompositions())(inputs, gradients)
+    traced = make_fx(torch.func.functionalize(joint), decomposition_table=_decompositions())
+    with _Lines() if lines else nullcontext() as noted:
+        made = traced(inputs, gradients)
+    if noted is not None:
+        noted.write(made.graph)
     # The gradient of dt is among what is never asked for.
     _share(made.graph)
     made.graph.eliminate_dead_code()
     return Traced(made, cell.input_size, len(parts), tuple(table), with_times, state, outputs[0].shape[1], batch)
+
+
+class _Lines(TorchFunctionMode):
+    """Notes the line of the cell's code that calls each of torch's functions, the first for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        if name not in self.found:
+            outside = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+            for frame in reversed(traceback.extract_stack()[:-1]):
+                if not frame.filename.startswith(outside):
+                    where = f'File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+                    self.found[name] = f"{where}\n    {frame.line}"
+                    break
+        return function(*args, **(kwargs or {}))
+
+    def write(self, graph: fx.Graph) -> None:
+        """Put the lines to the operations of these names."""
+        for node in graph.nodes:
+            name = getattr(node.target, "__name__", "").split(".")[0]
+            if node.op == "call_function" and name in self.found:
+                node.meta.setdefault("stack_trace", self.found[name])
 
 
 @functools.cache
