@@ -12,7 +12,7 @@ from recurra.cells.base import Cell, in_transform
 if TYPE_CHECKING:
     from recurra.types import State
 
-__all__ = ["run_fused", "why_not_called", "why_not_compiled"]
+__all__ = ["compiled_loop", "run_fused", "why_not_called", "why_not_compiled"]
 
 
 def why_not_called(x: Tensor, state: Any, cell: Cell) -> str | None:
@@ -41,6 +41,13 @@ def why_not_compiled(cell: Cell, with_times: bool = False, batch: int = 1 << 30)
     return found if isinstance(found, str) else None
 
 
+def compiled_loop(cell: Cell, x: Tensor, with_times: bool) -> Any:
+    """A cell's compiled loop for inputs like x, or the reason why there is none."""
+    from recurra.engine.cache import kernel_for
+
+    return kernel_for(cell, x.dtype, with_times, x.shape[1])
+
+
 def run_fused(
     cell: Cell,
     x: Tensor,
@@ -50,6 +57,7 @@ def run_fused(
     reverse: bool,
     reset: Tensor | None = None,
     start: State | None = None,
+    kernel: Any = None,
 ) -> tuple[Tensor, State] | str:
     """Run a cell over x by its compiled loop; or the reason why it has none.
 
@@ -62,11 +70,12 @@ def run_fused(
         reverse: whether the last step comes first.
         reset: True where the state is set to `start` before a step, (time, batch), or None.
         start: the state that `reset` goes back to.
+        kernel: what `compiled_loop` gave for this cell, if it was asked.
     """
     from recurra.engine.cache import kernel_for
     from recurra.engine.run import run_compiled
 
-    kernel = kernel_for(cell, x.dtype, dt is not None, x.shape[1])
+    kernel = kernel_for(cell, x.dtype, dt is not None, x.shape[1]) if kernel is None else kernel
     if isinstance(kernel, str):
         return kernel
     return run_compiled(kernel, cell, x, state, read, dt, reverse, reset, start)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurra.cells.base import Cell, check_dt
 from recurra.cells.state import match_state, state_tensors
-from recurra.engine import run_fused, why_not_called, why_not_compiled
+from recurra.engine import compiled_loop, run_fused, why_not_called
 from recurra.nn.kernels import run_kernel, why_reference
 from recurra.types import State
 from recurra.unroll import scan, unroll, within_lengths
@@ -49,9 +49,9 @@ def _fused(
     where: str,
 ) -> tuple[Tensor, State, State | None] | str:
     """The compiled loop, or the reason why there is none."""
-    missing = why_not_compiled(cell, dt is not None, x.shape[1])
-    if missing is not None:
-        return missing
+    loop = compiled_loop(cell, x, dt is not None)
+    if isinstance(loop, str):
+        return loop
     read = mask
     if lengths is not None:
         within = within_lengths(lengths, x.shape[0])
@@ -64,7 +64,7 @@ def _fused(
     def run(
         x: Tensor, state: State, read: Tensor | None, reset: Tensor | None, times: Tensor | None
     ) -> tuple[Tensor, State, None]:
-        found = run_fused(cell, x, state, read, times, reverse, reset, start)
+        found = run_fused(cell, x, state, read, times, reverse, reset, start, loop)
         assert not isinstance(found, str), found
         return (*found, None)
 
