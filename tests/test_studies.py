@@ -26,6 +26,7 @@ STUDIES = {
     "hopfield_capacity": None,
     "japanese_vowels": "japanese_vowels",
     "long_memory": None,
+    "lstm_1997": None,
     "lyapunov": None,
     "m4_hourly": "m4",
     "memristive_circuit": None,
