@@ -33,6 +33,7 @@ STUDIES = {
     "partial_control": None,
     "precise_timing": None,
     "rule_costs": None,
+    "timescales": None,
     "tomita": None,
 }
 """Each study and the data set it needs, if any."""

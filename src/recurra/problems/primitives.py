@@ -21,8 +21,8 @@ def primitive_sequences(
         p_k(t) = 1/2 (c(a_k) - c(a_k + 2 pi t / period)),  c(a) = (cos a, sin a),  a_k = 2 pi k / primitives;
         a path goes `repeats` times round each loop of an order before it turns to the next.
 
-    Every loop begins and ends at the origin. What comes next does not follow from where the path stands there, nor, with
-    two repeats or more, from the loop that it has just gone: a network must know how far it is in the path.
+    Every loop begins and ends at the origin. What comes next does not follow from where the path stands there, nor,
+    with two repeats or more, from the loop that it has just gone: a network must know how far it is in the path.
 
     Args:
         primitives: loops; there are as many paths as orders of them, primitives factorial.
@@ -46,8 +46,8 @@ def primitive_sequences(
 
     Example:
         >>> paths, loops = primitive_sequences(2, repeats=1, period=4)
-        >>> loops.T.tolist(), paths[2].round(decimals=2).tolist()  # half-way round the first loop
-        ([[0, 1], [1, 0]], [[1.0, 0.0], [-1.0, 0.0]])
+        >>> loops.T.tolist(), paths[1].round(decimals=2).tolist()  # a quarter round the first loop
+        ([[0, 1], [1, 0]], [[0.5, -0.5], [-0.5, 0.5]])
     """
     if not 1 <= primitives <= 6 or repeats < 1 or period < 3:
         raise UsageError(
@@ -57,7 +57,7 @@ def primitive_sequences(
         )
     orders = torch.tensor(list(itertools.permutations(range(primitives)))).T
     loops = orders.repeat_interleave(repeats, 0)
-    angle = loops.unsqueeze(1) * (2 * math.pi / primitives)
+    angle = loops.unsqueeze(1).to(torch.float64) * (2 * math.pi / primitives)
     turned = angle + torch.arange(period, dtype=torch.float64).reshape(1, -1, 1) * (2 * math.pi / period)
     path = 0.5 * torch.stack([angle.cos() - turned.cos(), angle.sin() - turned.sin()], -1)
     paths = torch.cat([path.flatten(0, 1), path.new_zeros(1, loops.shape[1], 2)])
