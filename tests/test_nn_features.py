@@ -278,8 +278,10 @@ def peak():
     # Not getrusage: what it says begins at the size of the process that started this one.
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) / 1024
 
-from recurra.nn import Recurrent
+from recurra.nn import Recurrent, drive
 steps, checkpoint = int(sys.argv[1]), sys.argv[2] == "True"
+if not {compiled}:
+    drive.ENOUGH = steps**3
 torch.manual_seed(0)
 layer = Recurrent({cell!r}, 1, 32, backend={backend!r}, checkpoint=checkpoint)
 # Long enough for the path of the long call, so that what is loaded and compiled once is not counted.
@@ -289,18 +291,20 @@ x = torch.randn(steps, 4, 1)
 before = peak()
 y, _ = layer(x)
 y[-1].sum().backward()
-# The output and its gradient are the caller's, and no checkpoint spares them.
-print(peak() - before - 2 * y.numel() * 4 / 2**20, float(layer.cells[0].weight_hh.grad.norm()))
+print(peak() - before, float(layer.cells[0].weight_hh.grad.norm()))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the peak memory where Linux keeps it")
-@pytest.mark.parametrize(("cell", "backend"), [("gru", "auto"), ("lstm", "reference")])
-def test_memory_stays_small_with_checkpoints(cell: str, backend: str) -> None:
-    code = CODE.format(cell=cell, backend=backend)
+@pytest.mark.parametrize(
+    ("cell", "backend", "compiled"), [("gru", "auto", False), ("gru", "auto", True), ("lstm", "reference", False)]
+)
+def test_memory_stays_small_with_checkpoints(cell: str, backend: str, compiled: bool) -> None:
     found = []
     for checkpoint in (False, True):
+        # The compiled loop keeps so little that it is held against what torch.nn's kernel takes without checkpoints.
+        code = CODE.format(cell=cell, backend=backend, compiled=compiled and checkpoint)
         command = [sys.executable, "-c", code, "10000", str(checkpoint)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found.append([float(number) for number in done.stdout.split()])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.cells import Cell, HiddenState, map_state
+from recurra.engine.cache import _KERNELS
 from recurra.engine.kernel import Kernel
 from recurra.nn import Recurrent
 from recurra.nn.explain import explain
@@ -227,3 +228,11 @@ def test_several_threads_give_the_same_numbers() -> None:
         same(fused(x), alone)
     finally:
         torch.set_num_threads(before)
+
+
+def test_compiling_draws_no_random_numbers() -> None:
+    layer = Recurrent("lem", 3, 6, backend="fused")
+    _KERNELS.clear()
+    before = torch.get_rng_state()
+    layer(torch.zeros(4, 2, 3), dt=torch.ones(4, 2))
+    assert torch.equal(torch.get_rng_state(), before)

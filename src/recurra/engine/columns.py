@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,8 +199,3 @@ class Cuts:
     def run(self, node: fx.Node, key: Any, start: int) -> Run:
         """The run that holds a column."""
         return next(run for run in self.runs[node, key] if run.start <= start < run.stop)
-
-
-def size_of(value: Tensor) -> int:
-    """How many numbers a value holds."""
-    return math.prod(value.shape)

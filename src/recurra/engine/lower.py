@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from recurra.engine.columns import MOVES, SPLITS, Cuts
 from recurra.engine.graph import COMPARE, Node, Nodes, NotCompiled
@@ -299,8 +299,3 @@ class _Lowering:
         matrix = torch.stack([row[0] for row in rows])
         number = self.nodes.product(self.made[source], self.outside.constant(matrix), matrix.shape[0], matrix.shape[1])
         return tuple(self.nodes.make("product", (), b - a, (number, a)) for a, b in spans)
-
-
-def is_tensor(node: fx.Node) -> bool:
-    """Whether a graph node's value is one tensor."""
-    return isinstance(node.meta.get("val"), Tensor)

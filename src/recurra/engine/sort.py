@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from recurra.engine.graph import NotCompiled
@@ -134,8 +133,3 @@ def told(node: fx.Node, what: str) -> str:
     trace = [line.strip() for line in text.splitlines() if line.strip()]
     where = f" ({trace[-2]}: {trace[-1]})" if len(trace) >= 2 else ""
     return f"{op_name(node)} {what}{where}"
-
-
-def number_of(value: Any) -> bool:
-    """Whether an argument is a plain number."""
-    return isinstance(value, bool | int | float) and not isinstance(value, torch.SymInt)

@@ -73,13 +73,15 @@ def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool, lines: bool = F
     table = weight_table(cell)
     taken = {size for weight in table.values() for size in weight.shape} | {cell.input_size, cell.hidden_size}
     batch = next(number for number in BATCHES if not any(size % number == 0 for size in taken if size))
-    x = torch.randn(batch, cell.input_size, dtype=dtype)
+    # Numbers of its own: to compile a cell must not change what the caller draws next.
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, cell.input_size, dtype=dtype, generator=generator)
     state = cell.initial_state(batch, dtype=dtype, device="cpu")
     shapes = [part.shape[1:] for part in state_tensors(state)]
     if any(part.dtype != dtype for part in state_tensors(state)):
         raise NotCompiled("the state has another number format than the input")
-    parts = [torch.randn_like(part).flatten(1) for part in state_tensors(state)]
-    times = [torch.rand(batch, 1, dtype=dtype)] if with_times else []
+    parts = [torch.randn(part.shape, dtype=dtype, generator=generator).flatten(1) for part in state_tensors(state)]
+    times = [torch.rand(batch, 1, dtype=dtype, generator=generator)] if with_times else []
     weights = [weight.detach() for weight in table.values()]
 
     def step(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -107,7 +109,7 @@ def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool, lines: bool = F
         raise NotCompiled("the output has more than one dimension a sequence")
     if any(a.shape != b.shape for a, b in zip(outputs[1:], parts, strict=True)):
         raise NotCompiled("a step changes the shape of the state")
-    gradients = [torch.randn_like(part) for part in outputs]
+    gradients = [torch.randn(part.shape, dtype=part.dtype, generator=generator) for part in outputs]
     traced = make_fx(torch.func.functionalize(joint), decomposition_table=_decompositions())
     with _Lines() if lines else nullcontext() as noted:
         made = traced(inputs, gradients)
