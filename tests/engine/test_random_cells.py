@@ -95,8 +95,9 @@ class RandomCell(Cell):
 
 @pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 6 else pytest.mark.slow) for s in range(60)])
 def test_compiled_is_plain(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = Kernel.new
-    monkeypatch.setattr(Kernel, "new", lambda self, *shape: make(self, *shape).fill_(float("nan")))
+    for name in ("new", "own"):
+        make = getattr(Kernel, name)
+        monkeypatch.setattr(Kernel, name, lambda self, *shape, make=make: make(self, *shape).fill_(float("nan")))
     choose = random.Random(seed)
     hidden, batch, steps = choose.choice([1, 3, 7, 8, 13, 21]), choose.randint(1, 9), choose.randint(1, 5)
     dtype = choose.choice([torch.float64, torch.float64, torch.float32])

@@ -42,10 +42,10 @@ def why_not_compiled(cell: Cell, with_times: bool = False, batch: int = 1 << 30)
 
 
 def compiled_loop(cell: Cell, x: Tensor, with_times: bool) -> Any:
-    """A cell's compiled loop for inputs like x, or the reason why there is none."""
-    from recurra.engine.cache import kernel_for
+    """A cell's compiled loop for inputs like x, with its weights, or the reason why there is none."""
+    from recurra.engine.cache import loop_for
 
-    return kernel_for(cell, x.dtype, with_times, x.shape[1])
+    return loop_for(cell, x.dtype, with_times, x.shape[1])
 
 
 def run_fused(
@@ -57,7 +57,7 @@ def run_fused(
     reverse: bool,
     reset: Tensor | None = None,
     start: State | None = None,
-    kernel: Any = None,
+    loop: Any = None,
 ) -> tuple[Tensor, State] | str:
     """Run a cell over x by its compiled loop; or the reason why it has none.
 
@@ -70,15 +70,14 @@ def run_fused(
         reverse: whether the last step comes first.
         reset: True where the state is set to `start` before a step, (time, batch), or None.
         start: the state that `reset` goes back to.
-        kernel: what `compiled_loop` gave for this cell, if it was asked.
+        loop: what `compiled_loop` gave for this cell, if it was asked.
     """
-    from recurra.engine.cache import kernel_for
     from recurra.engine.run import run_compiled
 
-    kernel = kernel_for(cell, x.dtype, dt is not None, x.shape[1]) if kernel is None else kernel
-    if isinstance(kernel, str):
-        return kernel
-    return run_compiled(kernel, cell, x, state, read, dt, reverse, reset, start)
+    loop = compiled_loop(cell, x, dt is not None) if loop is None else loop
+    if isinstance(loop, str):
+        return loop
+    return run_compiled(loop.kernel, cell, x, state, read, dt, reverse, reset, start, loop.weights)
 
 
 def stream_of(cell: Cell, state: State, dtype: torch.dtype) -> Any:

@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recurra.cells.base import Cell
 from recurra.engine.graph import NotCompiled
 from recurra.engine.kernel import Kernel
-from recurra.engine.trace import weight_table
+from recurra.engine.survey import survey
 
 _LOCK = threading.RLock()
 _KERNELS: dict[Any, Kernel | str] = {}
 
 
-def structure(cell: Cell) -> Any:
-    """What a cell's step follows from, its weights' numbers apart: classes, settings and shapes of all its parts."""
-    parts = []
-    for name, part in cell.named_modules():
-        # Classes that a parametrisation makes are made anew for each module; what counts is the one they come from.
-        kind = type(part).__mro__[1] if hasattr(part, "parametrizations") else type(part)
-        settings = tuple(
-            (key, repr(value))
-            for key, value in sorted(vars(part).items())
-            if not key.startswith("_") and not isinstance(value, nn.Module | Tensor)
-        )
-        parts.append((name, kind, settings))
-    shapes = tuple((name, tuple(w.shape), w.dtype) for name, w in weight_table(cell).items())
-    return tuple(parts), shapes
-
-
 FEW = 8
 """With fewer sequences than this for each thread, products of the input are made before the loop."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A compiled loop and the weights that it is to be run with.
+
+    Attributes:
+        kernel: the loop.
+        weights: a cell's, as they are now.
+    """
+
+    kernel: Kernel
+    weights: tuple[Tensor, ...]
+
+
+def loop_for(cell: Cell, dtype: torch.dtype, with_times: bool, batch: int) -> Loop | str:
+    """A cell's loop, or the reason why there is none; arguments as in `kernel_for`."""
+    key, weights = survey(cell)
+    kernel = _kernel(key, cell, dtype, with_times, batch)
+    return kernel if isinstance(kernel, str) else Loop(kernel, tuple(weights.values()))
 
 
 def kernel_for(cell: Cell, dtype: torch.dtype, with_times: bool, batch: int = FEW) -> Kernel | str:
@@ -46,8 +51,15 @@ def kernel_for(cell: Cell, dtype: torch.dtype, with_times: bool, batch: int = FE
         with_times: whether steps are given dt.
         batch: the number of sequences.
     """
+    return _kernel(survey(cell)[0], cell, dtype, with_times, batch)
+
+
+def _kernel(structure: Any, cell: Cell, dtype: torch.dtype, with_times: bool, batch: int) -> Kernel | str:
     hoist = batch < FEW * min(torch.get_num_threads(), batch)
-    key = (structure(cell), dtype, with_times, hoist)
+    key = (structure, dtype, with_times, hoist)
+    found = _KERNELS.get(key)
+    if found is not None:
+        return found
     with _LOCK:
         if key not in _KERNELS:
             try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,10 +21,11 @@ from recurra.engine.frame import moves
 from recurra.engine.graph import NotCompiled
 from recurra.engine.lower import lower
 from recurra.engine.machine import Machine, host
-from recurra.engine.memory import new_memory
-from recurra.engine.outside import Added
-from recurra.engine.plan import make_plan
-from recurra.engine.tiles import pack
+from recurra.engine.memory import new_memory, own_memory
+from recurra.engine.parameters import Parameters
+from recurra.engine.plan import Program, make_plan
+from recurra.engine.prepare import Prepare, panel_moves, panel_size
+from recurra.engine.survey import weight_table
 from recurra.engine.trace import trace_step
 
 AHEAD = {"timed": 1, "before": 1, "after": 1}
@@ -41,27 +44,46 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A program that is compiled.
+
+    Attributes:
+        code: what was emitted.
+        address: of the loop.
+        prepare: lays the weights out.
+        local: the number of each buffer.
+        ahead: numbers and names of the buffers that move with time.
+    """
+
+    code: Code
+    address: int
+    prepare: Prepare
+    local: dict[str, int]
+    ahead: list[tuple[int, str]]
+
+
 class Call:
-    """A program with its weights packed and its memory found, ready to run stretches of time.
+    """A program with its weights prepared and its memory found, ready to run stretches of time.
 
     Args:
-        code: the emitted code.
-        address: of the loop.
+        ready: the program.
+        memory: for its weights.
+        sources: what it reads of the weights.
         buffers: memory by name.
         batch: sequences.
     """
 
-    def __init__(self, code: Code, address: int, buffers: dict[str, Tensor], batch: int):
-        self.address, self.batch = address, batch
-        self.held = [buffers[name] for name in code.buffers]
-        self.starts = [tensor.data_ptr() for tensor in self.held]
+    def __init__(self, ready: Ready, memory: Tensor, sources: Sequence[Tensor], buffers: dict[str, Tensor], batch: int):
+        places = ready.prepare.run(sources, memory)
+        self.address, self.batch, self.local, self.held = ready.address, batch, ready.local, (memory, buffers)
+        self.starts = [places[name] if name in places else buffers[name].data_ptr() for name in ready.code.buffers]
         self.table = (ctypes.c_void_p * max(1, len(self.starts)))(*self.starts)
         self.ahead = [
-            (number, tensor[0].numel() * tensor.element_size())
-            for number, (name, tensor) in enumerate(zip(code.buffers, self.held, strict=True))
-            if moves(name, code.turning) in AHEAD and not name.startswith("p") and tensor.dim() == 3
+            (number, buffers[name][0].numel() * ready.prepare.dtype.itemsize)
+            for number, name in ready.ahead
+            if buffers[name].dim() == 3
         ]
-        self.local = {name: number for number, name in enumerate(code.buffers)}
 
     def run(self, first: int, steps: int, reverse: bool, flags: Tensor | None, stretch: dict[str, Tensor]) -> None:
         """Run some steps.
@@ -110,35 +132,59 @@ class Kernel:
             # Once more, to say which line stands against it.
             traced = trace_step(cell, dtype, with_times, lines=True)
             lowered = lower(traced, hoist)
-        self.states, self.batch = traced.states, traced.batch
+        self.states = traced.states
         self.widths = lowered.widths
         self.output_size = traced.output_size
         self.outside = lowered.outside
         self.plan = make_plan(lowered, traced.states, self.double)
-        self.before = self.outside.before()
-        self.codes: dict[tuple[str, bool, bool], tuple[Code, int]] = {}
+        self.parameters = Parameters(self.outside, traced.batch, dtype, list(weight_table(cell).values()))
+        self._ready: dict[tuple[str, bool, bool], Ready] = {}
         self._early: dict[tuple[str, ...], Any] = {}
 
-    def code(self, which: str, masked: bool, resets: bool) -> tuple[Code, int]:
-        """The code of a program, compiled on first use, and its address."""
+    def ready(self, which: str, masked: bool, resets: bool) -> Ready:
+        """A program, compiled on first use."""
         key = (which, masked, resets)
-        if key not in self.codes:
+        if key not in self._ready:
             program = self.plan.program(which, masked)
             name = which + "_masked" * masked + "_reset" * resets
-            backward = which == "backward"
             with _no_collection():
                 code = emit(
                     program,
                     self.machine,
                     double=self.double,
-                    backward=backward,
+                    backward=which == "backward",
                     masked=masked,
                     resets=resets,
                     turning=self.turning(which, masked),
                     name=name,
                 )
-            self.codes[key] = (code, compiled(code, self.machine, name))
-        return self.codes[key]
+            ahead = [
+                (number, buffer)
+                for number, buffer in enumerate(code.buffers)
+                if moves(buffer, code.turning) in AHEAD and not buffer.startswith("p")
+            ]
+            local = {buffer: number for number, buffer in enumerate(code.buffers)}
+            prepare = self._prepare(program, code)
+            self._ready[key] = Ready(code, compiled(code, self.machine, name), prepare, local, ahead)
+        return self._ready[key]
+
+    def _prepare(self, program: Program, code: Code) -> Prepare:
+        """How a program's weights are laid out."""
+        prepare, lanes = Prepare(self.dtype), self.machine.lanes(self.double)
+        for groups, layouts in zip(program.stages, code.layouts, strict=True):
+            for group, layout in zip(groups, layouts, strict=True):
+                for panel in layout.panels:
+                    product = program.nodes.products[panel.product]
+                    place = prepare.room(panel.buffer, panel_size(panel, product.rows, layout, lanes))
+                    (view,) = self.parameters.terms[product.weight]
+                    prepare.moves += panel_moves(view, panel, layout, group.width, lanes, place)
+        for name in code.buffers:
+            if name.startswith("param"):
+                views = self.parameters.terms[int(name[5:])]
+                place = prepare.room(name, math.prod(views[0].sizes))
+                for number, view in enumerate(views):
+                    prepare.moves += [replace(move, adds=number > 0) for move in view.moves(place)]
+        return prepare.finish()
 
     def turning(self, which: str, masked: bool) -> set[int]:
         """The numbers of the state's parts of which a program keeps the last only."""
@@ -148,27 +194,10 @@ class Kernel:
 
     def early(self, which: str, masked: bool, resets: bool) -> tuple[tuple[str, ...], Any]:
         """The names of the products that a program wants made before it, and a graph that gives their factors."""
-        used = tuple(sorted(name for name in self.code(which, masked, resets)[0].buffers if name[0] == "e"))
+        used = tuple(sorted(name for name in self.ready(which, masked, resets).code.buffers if name[0] == "e"))
         if used not in self._early:
             self._early[used] = self.outside.early(used)
         return used, self._early[used]
-
-    def params(self, weights: Sequence[Tensor]) -> list[Tensor]:
-        """What nodes and products read of the weights, the same for all steps."""
-        found: list[Tensor] = []
-        with torch.no_grad():
-            for part, origin in zip(self.before(*weights), self.outside.params, strict=True):
-                if isinstance(origin, Added):
-                    terms = [found[number].reshape(-1)[a : a + origin.width] for number, a in origin.terms]
-                    part = sum(terms[1:], start=terms[0])
-                elif part is None:
-                    assert isinstance(origin, Tensor)
-                    part = origin
-                elif part.dim() and part.shape[0] == self.batch:
-                    # What the trace wrote out for each of its sequences is one row.
-                    part = part[0]
-                found.append(part.to(self.dtype))
-        return found
 
     def call(
         self,
@@ -176,26 +205,19 @@ class Kernel:
         masked: bool,
         resets: bool,
         buffers: dict[str, Tensor],
-        params: list[Tensor],
+        sources: Sequence[Tensor],
         batch: int,
     ) -> Call:
-        """A program with its weights packed."""
+        """A program with its weights prepared, from `parameters.sources(weights)`."""
         program = self.plan.program(which, masked)
-        code, address = self.code(which, masked, resets)
-        tensors = dict(buffers)
-        lanes = self.machine.lanes(self.double)
-        for groups, layouts in zip(program.stages, code.layouts, strict=True):
-            for group, layout in zip(groups, layouts, strict=True):
-                for panel in layout.panels:
-                    weight = params[program.nodes.products[panel.product].weight]
-                    tensors[panel.buffer] = pack(weight, panel, layout, group.width, lanes)
-        for name in program.scratch:
-            tensors[name] = self.new(batch, program.buffers[name])
-        for name in code.buffers:
-            if name.startswith("param"):
-                tensors[name] = params[int(name[5:])].contiguous()
-        return Call(code, address, tensors, batch)
+        scratch = {name: self.own(batch, program.buffers[name]) for name in program.scratch}
+        ready = self.ready(which, masked, resets)
+        return Call(ready, self.own(ready.prepare.size), sources, buffers | scratch, batch)
 
     def new(self, *shape: int) -> Tensor:
-        """Memory for numbers."""
+        """Memory for numbers that a caller may see."""
         return new_memory(*shape, dtype=self.dtype)
+
+    def own(self, *shape: int) -> Tensor:
+        """Memory for numbers that stay within the call and its gradient."""
+        return own_memory(*shape, dtype=self.dtype)

@@ -90,14 +90,26 @@ class Outside:
         self.hoisted.append(node)
         return f"e{len(self.hoisted) - 1}"
 
-    def before(self) -> Any:
-        """A graph from the weights to the parameters, None for constants and sums."""
+    def before(self, only: set[int] | None = None) -> Any:
+        """A graph from the weights to the parameters, None for constants, sums, and those not among `only`."""
         graph, copies = self._start()
         for node in self.sorted.order:
             if self.sorted.kind[node] == PARAM and node not in copies and node.op != "placeholder":
                 copies[node] = graph.node_copy(node, lambda each: copies[each])
-        graph.output([copies[node] if isinstance(node, fx.Node) else None for node in self.params])
+        wanted = set(range(len(self.params))) if only is None else self._with_terms(only)
+        graph.output(
+            [
+                copies[node] if isinstance(node, fx.Node) and number in wanted else None
+                for number, node in enumerate(self.params)
+            ]
+        )
         return self._module(graph)
+
+    def _with_terms(self, numbers: set[int]) -> set[int]:
+        """Numbers of parameters, and of those that they are sums of."""
+        sums = [known for number in numbers if isinstance(known := self.params[number], Added)]
+        more = {number for each in sums for number, _ in each.terms}
+        return numbers | (self._with_terms(more) if more else set())
 
     def early(self, used: Sequence[str]) -> Any:
         """A graph from the weights, and x as rows, to the factors of what is multiplied before the loop.

@@ -15,7 +15,7 @@ from recurra.cells.variant import with_weights
 from recurra.engine.kernel import Kernel
 from recurra.engine.outside import Total, add_up, put
 from recurra.engine.plan import Place
-from recurra.engine.trace import weight_table
+from recurra.engine.survey import weight_table
 from recurra.types import State
 
 NUMBERS, ROWS = 1 << 18, 512
@@ -75,7 +75,9 @@ class _Loop(torch.autograd.Function):
         which = "training" if training else "forward"
         turning = kernel.turning(which, call.masked)
         for k, state in enumerate(states):
-            whole = kernel.new(2 if k in turning else steps + 1, batch, state.shape[1])
+            # The outputs may be a view of a state's buffer; they are the caller's then.
+            make = kernel.new if k == plan.output_from else kernel.own
+            whole = make(2 if k in turning else steps + 1, batch, state.shape[1])
             whole[steps if reverse and k not in turning else 0] = state
             buffers[f"s{k}"] = buffers[f"n{k}"] = whole
         buffers |= {f"b{k}": part.contiguous() for k, part in enumerate(begin)}
@@ -83,13 +85,13 @@ class _Loop(torch.autograd.Function):
         if apart:
             buffers["y"] = kernel.new(steps, batch, kernel.output_size)
         if training and plan.kept:
-            buffers["kept"] = kernel.new(steps, batch, plan.kept)
-        params = kernel.params(weights)
+            buffers["kept"] = kernel.own(steps, batch, plan.kept)
+        sources = kernel.parameters.sources(weights)
         names, factors = kernel.early(which, *form)
         cut = stretches(steps, batch, sum(kernel.widths[name] for name in names))
         longest = max(count for _, count in cut)
-        made = {name: kernel.new(longest * batch, kernel.widths[name]) for name in names}
-        loop = kernel.call(which, *form, buffers | made, params, batch)
+        made = {name: kernel.own(longest * batch, kernel.widths[name]) for name in names}
+        loop = kernel.call(which, *form, buffers | made, sources, batch)
         for first, count in cut:
             start = steps - first - count if reverse else first
             if names:
@@ -109,7 +111,7 @@ class _Loop(torch.autograd.Function):
                 buffers["x"] = tensors[0]
             names = tuple(name for name in buffers if name in plan.reads or name in ("kept", "dt") or name[0] == "b")
             ctx.names, ctx.kernel, ctx.cell, ctx.call, ctx.flags = names, kernel, cell, call, flags
-            ctx.size, ctx.params = (steps, batch), params
+            ctx.size, ctx.sources = (steps, batch), sources[len(weights) :]
             ctx.save_for_backward(*(buffers[name] for name in names), *tensors)
         last = [steps & 1 if k in turning else 0 if reverse else steps for k in range(len(states))]
         final = [buffers[f"s{k}"][place].clone() for k, place in enumerate(last)]
@@ -153,9 +155,9 @@ def _pull(
     widths = {name: kernel.widths[name] for name in names} | {name: plan.backward.buffers[name] for name in kept}
     cut = stretches(steps, batch, sum(widths.values()))
     longest = max(count for _, count in cut)
-    made = {name: kernel.new(longest * batch, width) for name, width in widths.items()}
+    made = {name: kernel.own(longest * batch, width) for name, width in widths.items()}
     for k, gradient in enumerate(final):
-        turns = kernel.new(2, batch, gradient.shape[1])
+        turns = kernel.own(2, batch, gradient.shape[1])
         turns[cut[-1][1] & 1] = gradient
         buffers[f"g{k}"] = buffers[f"d{k}"] = turns
         buffers[f"n{k}"] = buffers.get(f"s{k}", turns)
@@ -165,7 +167,8 @@ def _pull(
     after, totals = kernel.outside.graph_after(wanted)
     sums: list[Tensor | None] = [None] * len(totals)
     dx = kernel.new(*x.shape) if wanted[0] else None
-    loop = kernel.call("backward", *form, buffers | made, ctx.params, batch)
+    sources = [*(weight.contiguous() for weight in weights), *ctx.sources]
+    loop = kernel.call("backward", *form, buffers | made, sources, batch)
     for first, count in reversed(cut):
         start = steps - first - count if reverse else first
         rows = x[start : start + count].view(count * batch, -1)
@@ -277,6 +280,7 @@ def run_compiled(
     reverse: bool,
     reset: Tensor | None = None,
     start: State | None = None,
+    weights: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, State]:
     """Run a compiled cell over x.
 
@@ -290,13 +294,14 @@ def run_compiled(
         reverse: whether the last step comes first.
         reset: True where the state is set to `start` before a step, (time, batch), or None.
         start: the state that `reset` goes back to.
+        weights: the cell's, where they are known.
 
     Returns:
         the outputs, 0 at steps that are left out, and the state after the last step that was read.
     """
     flags = None if read is None and reset is None else _flags(x, read, reset)
     times = None if dt is None else dt.to(kernel.dtype).contiguous().unsqueeze(-1)
-    weights = list(weight_table(cell).values())
+    weights = tuple(weight_table(cell).values()) if weights is None else weights
     parts = state_tensors(state)
     firsts = [] if reset is None or start is None else state_tensors(start)
     rows = [part if part.dim() == 2 else part.flatten(1) for part in (*parts, *firsts)]

@@ -12,7 +12,7 @@ from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
 from recurra.engine.crew import single_job
 from recurra.engine.kernel import Kernel
-from recurra.engine.trace import weight_table
+from recurra.engine.survey import weight_table
 from recurra.types import State
 
 
@@ -46,7 +46,7 @@ class CellStream:
             buffers["y"] = kernel.new(1, self.batch, kernel.output_size)
         self.seen = [weight._version for weight in self.weights]
         with torch.no_grad():
-            call = kernel.call("stream", False, False, buffers, kernel.params(self.weights), self.batch)
+            call = kernel.call("stream", False, False, buffers, kernel.parameters.sources(self.weights), self.batch)
         self.held, self.jobs, self.outputs = call, [], []
         for place in (0, 1):
             table = (ctypes.c_void_p * len(call.starts))(*call.starts)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from recurra.engine.graph import Node
 from recurra.engine.machine import Machine
 from recurra.engine.plan import Group, Program
@@ -168,24 +165,3 @@ def lay_out(group: Group, program: Program, stage: int, number: int, machine: Ma
     used = most * wide
     rows = max(1, min(8, (machine.registers - 2 - used) // used)) if pieces else 1
     return Layout(tuple(tiles), panels, rows)
-
-
-def pack(weight: Tensor, panel: Panel, layout: Layout, width: int, lanes: int) -> Tensor:
-    """A product's weights (rows, columns) as the loop reads them: tile by tile, row by row, piece by piece."""
-    count, parts = len(panel.columns), []
-    if width * count == weight.shape[1] and sorted(panel.columns) == list(range(0, weight.shape[1], width)):
-        pieces = weight.unflatten(1, (count, width))
-        order = [column // width for column in panel.columns]
-        if order != list(range(count)):
-            pieces = pieces[:, order]
-    else:
-        pieces = torch.stack([weight[:, column : column + width] for column in panel.columns], dim=1)
-    for tile in layout.tiles:
-        if tile.lanes < lanes:
-            last = pieces[:, :, tile.start :]
-            parts.append(torch.nn.functional.pad(last, (0, lanes - tile.lanes)).reshape(-1))
-            continue
-        span = tile.vectors * lanes
-        block = pieces[:, :, tile.start : tile.start + tile.count * span].unflatten(2, (tile.count, span))
-        parts.append(block.permute(2, 0, 1, 3).reshape(-1))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)

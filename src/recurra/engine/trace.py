@@ -19,6 +19,7 @@ from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
 from recurra.cells.variant import with_weights
 from recurra.engine.graph import NotCompiled
+from recurra.engine.survey import weight_table
 
 BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
 """Numbers of sequences that a step may be traced with; one is taken that divides no size of the cell."""
@@ -51,11 +52,6 @@ class Traced:
     state: Any
     output_size: int
     batch: int
-
-
-def weight_table(cell: Cell) -> dict[str, Tensor]:
-    """The cell's parameters and buffers by name: all that a step may use beside its arguments."""
-    return {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
 
 
 def trace_step(cell: Cell, dtype: torch.dtype, with_times: bool, lines: bool = False) -> Traced:
