@@ -157,7 +157,7 @@ def test_a_keep_gate_is_open_where_the_state_stays(cell: torch.nn.Module) -> Non
     bias.data[gate.index * 4 : gate.index * 4 + 4].fill_(gate.sign * 20.0)
     found = gate_saturation(cell, torch.randn(6, 2, 1))  # type: ignore[arg-type]
     assert found.open["keep"].tolist() == [1.0] * 4 and found.shut["keep"].tolist() == [0.0] * 4
-    assert "keep: 0% of the time below 0.1, 100% above 0.9." in found.text
+    assert "keep: 0 % of the time below 0.1, 100 % above 0.9." in found.text
 
 
 def test_a_cell_without_gates_says_so() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from matplotlib.figure import Figure
 
+from recurra.analysis.layer_cells import cell_of_layer
 from recurra.analysis.memory_views import memory_view
+from recurra.analysis.views import Subject, heads
 from recurra.cells import LSTM
 from recurra.cells.external.dnc import DNC
 from recurra.cells.external.ntm import NTM
 from recurra.errors import ShapeError, UsageError
+from recurra.nn import Recurrent
 
 
 def walking() -> NTM:
@@ -29,7 +34,7 @@ def test_heads_that_walk_are_seen_to_walk() -> None:
     for name in ("write 1", "read 1"):
         assert found.heads[name].argmax(-1).tolist() == [1, 2, 3, 4, 0, 1, 2]
         assert found.lost[name] < 1e-6
-    assert found.text.startswith("write 1: 5 of 5 slots, 100% of its weight at the slot where it stands.")
+    assert found.text.startswith("write 1: 5 of 5 slots, 100 % of its weight at the slot where it stands.")
     assert found.memory.shape == (7, 5, 2) and found.usage is None
 
 
@@ -38,6 +43,7 @@ def test_the_view_is_what_the_states_hold() -> None:
     cell, x = DNC(2, 3, slots=4, width=2, read_heads=2), torch.randn(6, 2)
     found = memory_view(cell, x)
     state = cell.initial_state(1)
+    held = state.memory[0].double()
     for t in range(6):
         _, state = cell(x[t : t + 1], state)
         torch.testing.assert_close(found.heads["write 1"][t].float(), state.write_weights[0], rtol=1e-4, atol=1e-5)
@@ -45,7 +51,11 @@ def test_the_view_is_what_the_states_hold() -> None:
             torch.testing.assert_close(
                 found.heads[f"read {k + 1}"][t].float(), state.read_weights[0, k], rtol=1e-4, atol=1e-5
             )
+            read = state.reads[0, k]
+            torch.testing.assert_close(found.reads[f"read {k + 1}"][t].float(), read, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(found.usage[t].float(), state.usage[0], rtol=1e-4, atol=1e-5)
+        held = held + found.written[t]
+        torch.testing.assert_close(held.float(), state.memory[0], rtol=1e-4, atol=1e-5)
     assert next(cell.parameters()).dtype == torch.float32
 
 
@@ -60,6 +70,26 @@ def test_drawings() -> None:
     axes = Figure().add_subplot()
     found.draw(axes, "read 1")
     assert axes.images[0].get_array().shape == (5, 7) and axes.get_ylabel() == "slot, read 1"
+
+
+def test_the_instrument_follows_the_first_sequence_that_has_a_step() -> None:
+    layer = Recurrent(DNC, 2, 3, slots=4, width=2, read_heads=2, dtype=torch.float64)
+    x, lengths = torch.randn(6, 3, 2, dtype=torch.float64), torch.tensor([0, 4, 6])
+    cell, read, given = cell_of_layer(layer, x, lengths)
+    view = heads(Subject(cell, read, given, ["first", "second", "third"], layer, x, 1))
+    wanted = memory_view(cell, x[:4, 1])
+    assert view.text == f"Along second: {wanted.text}" and view.facts["sequence"] == "second"
+    assert list(view.facts["heads"]) == ["write 1", "read 1", "read 2"]
+    for name, weights in view.facts["heads"].items():
+        assert torch.equal(torch.tensor(weights, dtype=torch.float64), wanted.heads[name])
+    assert (
+        view.facts["usage"] == wanted.usage.tolist()
+        and view.facts["reads"]["read 2"] == wanted.reads["read 2"].tolist()
+    )
+    json.dumps(view.facts)
+    axes = Figure().add_subplot()
+    view.draw(axes)
+    assert axes.images[0].get_array().shape == (4, 4, 3)
 
 
 def test_messages() -> None:

@@ -7,13 +7,15 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from recurra import SequenceClassifier
 from recurra.analysis.automata.dfa import DFA
 from recurra.analysis.registry import INSTRUMENTS
 
 MODELS = Path(__file__).parent.parent / "golden" / "format_1"
-ON_CELLS = [name for name, row in INSTRUMENTS.items() if row.path is not None]
+ON_CELLS = [name for name, row in INSTRUMENTS.items() if row.path is not None and name != "heads"]
 
 
 @pytest.mark.parametrize("what", ON_CELLS)
@@ -26,6 +28,29 @@ def test_each_instrument_on_a_forecaster(what: str, recurra: Callable, tmp_path:
     assert told["what"] == what and told["text"].endswith(".") and told["found"]
     assert figure.read_text(encoding="utf-8").count("<path") > 3
     assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
+
+
+@pytest.mark.slow
+def test_the_heads_of_a_machine_and_that_other_cells_have_none(recurra: Callable, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    sequences = [chance.normal(size=(5, 2)) for _ in range(8)]
+    options = {"cell": "ntm", "epochs": 1, "hidden_size": 3, "seed": 0}
+    SequenceClassifier(**options).fit(sequences, list("abababab")).save(tmp_path / "model")
+    figure = tmp_path / "heads.svg"
+    result = recurra("inspect", tmp_path / "model", "--what", "heads", "-o", figure, "--json")
+    assert result.code == 0, result.err
+    told = json.loads(result.out)
+    assert told["text"].startswith("Along sequence 1: write 1: ") and "<image" in figure.read_text(encoding="utf-8")
+    found = told["found"]
+    assert {name: np.shape(weights) for name, weights in found["heads"].items()} == {
+        "write 1": (200, 128),
+        "read 1": (200, 128),
+    }
+    assert np.shape(found["reads"]["read 1"]) == (200, 20) and found["usage"] is None
+    for weights in found["heads"].values():
+        np.testing.assert_allclose(np.sum(weights, 1), 1.0, atol=1e-9)
+    result = recurra("inspect", MODELS / "forecast", "--what", "heads")
+    assert result.code == 2 and "the state of LSTM has no heads" in result.err and "ntm or dnc" in result.err
 
 
 def test_a_classifier_with_its_table_and_with_noise(recurra: Callable) -> None:

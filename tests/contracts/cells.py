@@ -6,6 +6,8 @@ A new cell adds a row there; the generic tests of `test_cells.py` follow.
 from __future__ import annotations
 
 from row import CellRow
-from rows import continuous, gated, gru, linear, lstm, simple
+from rows import continuous, external, gated, gru, linear, lstm, simple
 
-TABLE: list[CellRow] = [row for family in (simple, lstm, gru, gated, continuous, linear) for row in family.ROWS]
+TABLE: list[CellRow] = [
+    row for family in (simple, lstm, gru, gated, continuous, linear, external) for row in family.ROWS
+]

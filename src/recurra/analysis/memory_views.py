@@ -16,6 +16,8 @@ from recurra.unroll import unroll
 HEADS = ("write_weights", "read_weights")
 """Parts of a state that say where heads stand: the slots are the last dimension."""
 
+PARTS = {"memory", "reads", *HEADS}
+
 
 @dataclass(frozen=True)
 class MemoryView:
@@ -24,13 +26,17 @@ class MemoryView:
     Attributes:
         heads: for each head by name ("write 1", "read 1", "read 2" ...) its weights, (time, slots).
         usage: how far each slot was in use, (time, slots), of a cell that keeps account of it, else None.
-        memory: what the memory held, (time, slots, width).
+        memory: what the memory held after each step, (time, slots, width).
+        written: by how much each step changed it, (time, slots, width).
+        reads: for each read head by name what it read, (time, width).
         lost: for each head the share of its weight, over all steps, that is not at the slot where it is largest.
     """
 
     heads: dict[str, Tensor]
     usage: Tensor | None
     memory: Tensor
+    written: Tensor
+    reads: dict[str, Tensor]
     lost: dict[str, float]
 
     @property
@@ -39,7 +45,7 @@ class MemoryView:
         said = []
         for name, weights in self.heads.items():
             slots = len(torch.unique(weights.argmax(-1)))
-            sharp = f"{1 - self.lost[name]:.0%} of its weight at the slot where it stands"
+            sharp = f"{100 * (1 - self.lost[name]):.0f} % of its weight at the slot where it stands"
             said.append(f"{name}: {slots} of {weights.shape[-1]} slots, {sharp}.")
         return " ".join(said)
 
@@ -63,7 +69,7 @@ def memory_view(cell: Cell, x: Tensor) -> MemoryView:
     """Follow the heads of a neural Turing machine or a differentiable neural computer along a sequence.
 
     Args:
-        cell: a cell whose state has the parts `memory`, `write_weights` and `read_weights`; it is copied.
+        cell: a cell whose state has the parts `memory`, `write_weights`, `read_weights` and `reads`; it is copied.
         x: one sequence.
 
     Shapes:
@@ -86,8 +92,8 @@ def memory_view(cell: Cell, x: Tensor) -> MemoryView:
     step = CellMap(cell)
     x = step.check_x(x, ("time",), where)
     fields = getattr(step.cell.initial_state(1), "_fields", ())
-    if not {"memory", *HEADS} <= set(fields):
-        need = "a cell whose state has memory, write_weights and read_weights"
+    if not set(fields) >= PARTS:
+        need = "a cell whose state has memory, write_weights, read_weights and reads"
         raise UsageError(f"the state of {type(cell).__name__} has no heads", where=where, need=need, cure="ntm or dnc")
     if not len(x):
         raise UsageError("x holds no step", where=where, need="at least one step")
@@ -101,5 +107,8 @@ def memory_view(cell: Cell, x: Tensor) -> MemoryView:
     lost = {
         name: float(1 - weights.amax(-1).sum() / weights.sum().clamp_min(1e-300)) for name, weights in heads.items()
     }
+    memory = states.memory[:, 0]
+    written = memory - torch.cat([step.cell.initial_state(1).memory.detach(), memory[:-1]])
+    reads = {f"read {number}": each for number, each in enumerate(states.reads[:, 0].unbind(1), 1)}
     usage = states.usage[:, 0] if "usage" in fields else None
-    return MemoryView(heads, usage, states.memory[:, 0], lost)
+    return MemoryView(heads, usage, memory, written, reads, lost)

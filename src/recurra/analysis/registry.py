@@ -39,6 +39,7 @@ INSTRUMENTS: dict[str, InstrumentEntry] = {
         InstrumentEntry("capacity", f"{_VIEWS}:capacity", "past input that linear readouts tell", "Jaeger 2002"),
         InstrumentEntry("gradient", f"{_VIEWS}:gradient", "how far back the gradient reaches", "Hochreiter 1991"),
         InstrumentEntry("states", f"{_VIEWS}:states", "paths of the hidden outputs", "Pearson 1901"),
+        InstrumentEntry("heads", f"{_VIEWS}:heads", "where heads wrote and read, time by slot", "Graves et al. 2014"),
         InstrumentEntry("automaton", None, "the automaton of a classifier of symbols", "Angluin 1987; Weiss 2018"),
     )
 }

@@ -17,6 +17,7 @@ from recurra.analysis.gradient_flow import gradient_flow
 from recurra.analysis.hidden_states import hidden_states
 from recurra.analysis.lyapunov import lyapunov_spectrum
 from recurra.analysis.memory_capacity import memory_capacity
+from recurra.analysis.memory_views import memory_view
 from recurra.analysis.phase_portrait import phase_portrait
 from recurra.analysis.stability import linear_stability, weight_stability
 from recurra.analysis.visited import visited_states
@@ -108,7 +109,7 @@ def stability(subject: Subject) -> View:
         "eigenvalues": [[float(value.real), float(value.imag)] for value in found.eigenvalues],
         "weights": {name: [list(pair) for pair in blocks] for name, blocks in weight_stability(subject.cell).items()},
     }
-    return View(f"At {place}: {found.text}", facts, found.draw)
+    return View(f"At {place}: {found.text[0].lower()}{found.text[1:]}", facts, found.draw)
 
 
 def fixed(subject: Subject) -> View:
@@ -130,7 +131,7 @@ def portrait(subject: Subject) -> View:
     vectors = _starts(subject, 64)
     found = phase_portrait(subject.cell, vectors, subject.mean_input)
     points = fixed_points(subject.cell, subject.mean_input, starts=vectors, adam_iterations=0)
-    text = f"The plane holds {found.flat:.0%} of the lengths of its arrows. {points.text}"
+    text = f"The plane holds {100 * found.flat:.0f} % of the lengths of its arrows. {points.text}"
     facts = {"flat": found.flat, "paths": found.paths.tolist(), "fixed_points": len(points.points)}
     # A cell that counts its steps has no fixed point in the whole space; the portrait is then drawn without them.
     marked = points.points[points.fixed] if points.points.shape[1] == vectors.shape[1] else None
@@ -149,7 +150,12 @@ def gains(subject: Subject) -> View:
     moving = [value for value, period in zip(values, periods, strict=True) if period != 1]
     text = f"Of {len(values)} gains on the recurrent weights from {values[0]} to {values[-1]}, {len(still)} end at rest"
     text += f"; the least that does not is {moving[0]}." if moving else "."
-    return View(text, {"gains": values, "periods": periods}, found.draw)
+
+    def draw(axes: Any) -> None:
+        found.draw(axes)
+        axes.set_xlabel("gain on the recurrent weights")
+
+    return View(text, {"gains": values, "periods": periods}, draw)
 
 
 def memory(subject: Subject) -> View:
@@ -199,7 +205,21 @@ def states(subject: Subject) -> View:
         axes.set_ylabel("second direction")
 
     share = sum(found["explained"])
-    return View(f"Two directions hold {share:.0%} of the variance of the hidden outputs.", found, draw)
+    return View(f"Two directions hold {100 * share:.0f} % of the variance of the hidden outputs.", found, draw)
+
+
+def heads(subject: Subject) -> View:
+    """Where the heads wrote and read along the first sequence that has a step."""
+    number = int((subject.lengths > 0).int().argmax())
+    found = memory_view(subject.cell, subject.x[: int(subject.lengths[number]), number])
+    facts = {
+        "sequence": subject.names[number],
+        "heads": {name: weights.tolist() for name, weights in found.heads.items()},
+        "lost": found.lost,
+        "reads": {name: values.tolist() for name, values in found.reads.items()},
+        "usage": None if found.usage is None else found.usage.tolist(),
+    }
+    return View(f"Along {subject.names[number]}: {found.text}", facts, found.draw)
 
 
 def _parts(cell: Cell) -> list[Tensor]:

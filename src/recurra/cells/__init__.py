@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from recurra.cells.elman import Elman
     from recurra.cells.elstm import ELSTM
     from recurra.cells.extended_lstm import ExtendedLSTM
+    from recurra.cells.external.dnc import DNC
+    from recurra.cells.external.neural_stack import NeuralStack
+    from recurra.cells.external.ntm import NTM
+    from recurra.cells.external.pushdown import PushdownAutomaton
+    from recurra.cells.external.stack_rnn import StackRNN
     from recurra.cells.facts import CellFacts, cell_facts
     from recurra.cells.fast_rnn import FastGRNN, FastRNN
     from recurra.cells.fast_slow import FastSlow
@@ -115,6 +120,7 @@ _PLACES = {
     "CoupledLSTM": "coupled_lstm",
     "CTRNN": "ctrnn",
     "DendriticPLRNN": "plrnn",
+    "DNC": "external.dnc",
     "DSGU": "sgu",
     "Elman": "elman",
     "ELSTM": "elstm",
@@ -168,11 +174,14 @@ _PLACES = {
     "NaryTreeLSTM": "trees.tree_lstm",
     "NASCell": "nas",
     "NBRC": "bistable",
+    "NeuralStack": "external.neural_stack",
+    "NTM": "external.ntm",
     "ODERNN": "ode_rnn",
     "OrthogonalRNN": "orthogonal",
     "PeepholeLSTM": "peephole_lstm",
     "PhasedLSTM": "phased_lstm",
     "PLRNN": "plrnn",
+    "PushdownAutomaton": "external.pushdown",
     "QRNN": "qrnn",
     "RAN": "ran",
     "RecurrentMLP": "recurrent_mlp",
@@ -189,6 +198,7 @@ _PLACES = {
     "sLSTM": "slstm",
     "SRNN": "srnn",
     "SRU": "sru",
+    "StackRNN": "external.stack_rnn",
     "STAR": "star",
     "SuRNN": "su_rnn",
     "TauGRU": "tau_gru",
@@ -219,6 +229,7 @@ __all__ = [
     "CoupledLSTM",
     "CTRNN",
     "DendriticPLRNN",
+    "DNC",
     "DSGU",
     "Elman",
     "ELSTM",
@@ -272,11 +283,14 @@ __all__ = [
     "NaryTreeLSTM",
     "NASCell",
     "NBRC",
+    "NeuralStack",
+    "NTM",
     "ODERNN",
     "OrthogonalRNN",
     "PeepholeLSTM",
     "PhasedLSTM",
     "PLRNN",
+    "PushdownAutomaton",
     "QRNN",
     "RAN",
     "RecurrentMLP",
@@ -293,6 +307,7 @@ __all__ = [
     "sLSTM",
     "SRNN",
     "SRU",
+    "StackRNN",
     "STAR",
     "SuRNN",
     "TauGRU",

@@ -17,7 +17,8 @@ from recurra.cells.external.addressing import (
     sharpened,
     shifted,
 )
-from recurra.cells.external.dnc import DNC, linked
+from recurra.cells.external.dnc import DNC
+from recurra.cells.external.dnc_step import linked
 from recurra.cells.external.ntm import NTM
 from recurra.cells.state import map_state, state_tensors
 from recurra.errors import UsageError

@@ -166,6 +166,11 @@ def test_the_bias_of_popping_and_new_weights() -> None:
             "StackRNN: slots is 2. Needed: 3 or more, the rows that are read (depth).",
         ),
         (lambda: PushdownAutomaton(3, 4, slots=-1), "PushdownAutomaton: slots is -1. Needed: a positive whole number."),
+        (
+            lambda: PushdownAutomaton(3, 4, bias=False, read_empty=False),
+            "PushdownAutomaton: bias and read_empty are both False. Needed: one of them, as all products vanish on an "
+            "empty stack and nothing would ever be pushed.",
+        ),
     ],
 )
 def test_messages(make: Any, message: str) -> None:

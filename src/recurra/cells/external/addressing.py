@@ -72,6 +72,13 @@ def sharpened(weights: Tensor, power: Tensor) -> Tensor:
     return torch.softmax(power.unsqueeze(-1) * weights.clamp_min(SMALLEST).log(), -1)
 
 
+def written(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) -> Tensor:
+    """M(i) * product over heads of (1 - w(i) e) + sum over heads of w(i) a; weights (batch, heads, slots)."""
+    for head in range(weights.shape[-2]):
+        memory = memory * (1.0 - weights[..., head, :].unsqueeze(-1) * erase[..., head, :].unsqueeze(-2))
+    return memory + weights.transpose(-1, -2) @ add
+
+
 def allocation(usage: Tensor) -> Tensor:
     """Where there is room: the slots in the order of their usage, each as far as those before it are in use.
 

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from recurra.cells.base import Cell, check_size
-from recurra.cells.external.addressing import allocation, content_weights, oneplus
 from recurra.cells.external.controller import Emitter, controller_name, filled, make_controller, recurrent_names
-from recurra.cells.external.ntm import written
+from recurra.cells.external.dnc_step import Interface, compute
 from recurra.types import State
 
 
@@ -118,19 +118,8 @@ class DNC(Cell):
         self.eps, self.kind = float(eps), controller_name(controller)
         reads = read_heads * width
         self.controller = make_controller(controller, input_size + reads, hidden_size, bias, "DNC", device, dtype)
-        sizes = {
-            "read_key": reads,
-            "read_strength": read_heads,
-            "write_key": width,
-            "write_strength": 1,
-            "erase": width,
-            "write": width,
-            "free": read_heads,
-            "allocate": 1,
-            "write_gate": 1,
-            "mode": read_heads * 3,
-        }
-        self.interface = Emitter(self.controller.output_size, sizes, bias, device, dtype)
+        self._told = Interface(read_heads, width, self.eps)
+        self.interface = Emitter(self.controller.output_size, self._told.sizes, bias, device, dtype)
         self.output_size = self.controller.output_size + reads
         self.recurrent_weights = recurrent_names(self.controller)  # type: ignore[misc]
 
@@ -170,39 +159,10 @@ class DNC(Cell):
         controller = self.controller
         read = torch.cat([projected, state.reads.flatten(-2)], -1)
         h, inner = controller.advance(controller.project(read), state.controller)
-        parts = self.interface(h)
-
-        usage = state.usage + state.write_weights - state.usage * state.write_weights
-        free = torch.sigmoid(parts["free"])
-        for head in range(self.read_heads):
-            usage = usage * (1.0 - free[..., head].unsqueeze(-1) * state.read_weights[..., head, :])
-        by_content = content_weights(
-            state.memory, parts["write_key"].unsqueeze(-2), oneplus(parts["write_strength"]), self.eps
-        ).squeeze(-2)
-        allocate = torch.sigmoid(parts["allocate"])
-        where = allocate * allocation(usage) + (1.0 - allocate) * by_content
-        writing = torch.sigmoid(parts["write_gate"]) * where
-        erase = torch.sigmoid(parts["erase"]).unsqueeze(-2)
-        memory = written(state.memory, writing.unsqueeze(-2), erase, parts["write"].unsqueeze(-2))
-
-        link, precedence = linked(state.link, state.precedence, writing)
-        keys = parts["read_key"].unflatten(-1, (self.read_heads, self.width))
-        content = content_weights(memory, keys, oneplus(parts["read_strength"]), self.eps)
-        forward, backward = state.read_weights @ link.transpose(-1, -2), state.read_weights @ link
-        modes = torch.softmax(parts["mode"].unflatten(-1, (self.read_heads, 3)), -1)
-        reading = modes[..., 0:1] * backward + modes[..., 1:2] * content + modes[..., 2:3] * forward
-        reads = reading @ memory
-        after = DNCState(inner, memory, usage, link, precedence, writing, reading, reads)
-        return torch.cat([h, reads.flatten(-2)], -1), after
+        told = F.linear(h, self.interface.map.weight, self.interface.map.bias)
+        after: Any = compute(self._told, told, *state[1:-1])
+        return torch.cat([h, after[-1].flatten(-2)], -1), DNCState(inner, *after)
 
     def extra_repr(self) -> str:
         sizes = f"slots={self.slots}, width={self.width}, read_heads={self.read_heads}"
         return f"{super().extra_repr()}, {sizes}, controller={self.kind}"
-
-
-def linked(link: Tensor, precedence: Tensor, writing: Tensor) -> tuple[Tensor, Tensor]:
-    """The links and the precedence after a writing, (batch, slots, slots) and (batch, slots)."""
-    row, column = writing.unsqueeze(-1), writing.unsqueeze(-2)
-    link = (1.0 - row - column) * link + row * precedence.unsqueeze(-2)
-    others = 1.0 - torch.eye(link.shape[-1], dtype=link.dtype, device=link.device)
-    return link * others, (1.0 - writing.sum(-1, keepdim=True)) * precedence + writing

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurra.cells.base import Cell, check_size
-from recurra.cells.external.addressing import content_weights, oneplus, sharpened, shifted
 from recurra.cells.external.controller import Emitter, controller_name, filled, make_controller, recurrent_names
+from recurra.cells.external.ntm_step import Heads, turn
 from recurra.errors import UsageError
 from recurra.types import State
 
@@ -120,17 +120,8 @@ class NTM(Cell):
         self.kind = controller_name(controller)
         reads = read_heads * width
         self.controller = make_controller(controller, input_size + reads, hidden_size, bias, "NTM", device, dtype)
-        heads = write_heads + read_heads
-        sizes = {
-            "key": heads * width,
-            "strength": heads,
-            "gate": heads,
-            "shift": heads * (2 * max_shift + 1),
-            "power": heads,
-            "erase": write_heads * width,
-            "add": write_heads * width,
-        }
-        self.heads = Emitter(self.controller.output_size, sizes, bias, device, dtype)
+        self._turn = Heads(write_heads, read_heads, width, max_shift, self.eps)
+        self.heads = Emitter(self.controller.output_size, self._turn.sizes, bias, device, dtype)
         self.output_size = self.controller.output_size + reads
         self.recurrent_weights = recurrent_names(self.controller)  # type: ignore[misc]
 
@@ -168,33 +159,10 @@ class NTM(Cell):
         controller = self.controller
         read = torch.cat([projected, state.reads.flatten(-2)], -1)
         h, inner = controller.advance(controller.project(read), state.controller)
-        parts, w = self.heads(h), self.write_heads
-        keys = parts["key"].unflatten(-1, (-1, self.width))
-        shifts = torch.softmax(parts["shift"].unflatten(-1, (-1, 2 * self.max_shift + 1)), -1)
-        strengths, gates = F.softplus(parts["strength"]), torch.sigmoid(parts["gate"])
-        powers = oneplus(parts["power"])
-
-        def address(memory: Tensor, last: Tensor, heads: slice) -> Tensor:
-            by_content = content_weights(memory, keys[..., heads, :], strengths[..., heads], self.eps)
-            gate = gates[..., heads].unsqueeze(-1)
-            mixed = gate * by_content + (1.0 - gate) * last
-            return sharpened(shifted(mixed, shifts[..., heads, :]), powers[..., heads])
-
-        writing = address(state.memory, state.write_weights, slice(0, w))
-        erase = torch.sigmoid(parts["erase"]).unflatten(-1, (w, self.width))
-        add = parts["add"].unflatten(-1, (w, self.width))
-        memory = written(state.memory, writing, erase, add)
-        reading = address(memory, state.read_weights, slice(w, w + self.read_heads))
-        reads = reading @ memory
+        told = F.linear(h, self.heads.map.weight, self.heads.map.bias)
+        memory, writing, reading, reads = turn(self._turn, told, state.memory, state.write_weights, state.read_weights)
         return torch.cat([h, reads.flatten(-2)], -1), NTMState(inner, memory, writing, reading, reads)
 
     def extra_repr(self) -> str:
         heads = f"read_heads={self.read_heads}, write_heads={self.write_heads}, max_shift={self.max_shift}"
         return f"{super().extra_repr()}, slots={self.slots}, width={self.width}, {heads}, controller={self.kind}"
-
-
-def written(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) -> Tensor:
-    """M(i) * product over heads of (1 - w(i) e) + sum over heads of w(i) a; weights (batch, heads, slots)."""
-    for head in range(weights.shape[-2]):
-        memory = memory * (1.0 - weights[..., head, :].unsqueeze(-1) * erase[..., head, :].unsqueeze(-2))
-    return memory + weights.transpose(-1, -2) @ add

@@ -10,6 +10,7 @@ from torch import Tensor
 from recurra.cells.base import Cell, check_size
 from recurra.cells.external.controller import filled
 from recurra.cells.external.strengths import before_first, pushed, read_off, taken
+from recurra.errors import UsageError
 
 
 class PushdownState(NamedTuple):
@@ -57,7 +58,8 @@ class PushdownAutomaton(Cell):
         +-1/sqrt(hidden_size).
 
     Raises:
-        UsageError: a size is not positive.
+        UsageError: a size is not positive, or bias and read_empty are both False: all products vanish on an empty
+            stack, so that nothing would ever be pushed.
         ShapeError: x or the state does not fit.
 
     Differs from the paper: read_empty=True, without which all products vanish on an empty stack and nothing but the
@@ -96,6 +98,12 @@ class PushdownAutomaton(Cell):
         super().__init__(input_size, hidden_size)
         self.slots = slots
         self.read_empty = bool(read_empty)
+        if not bias and not self.read_empty:
+            raise UsageError(
+                "bias and read_empty are both False",
+                where="PushdownAutomaton",
+                need="one of them, as all products vanish on an empty stack and nothing would ever be pushed",
+            )
         self.readings = input_size + (1 if self.read_empty else 0)
         rows = input_size * self.readings * (hidden_size + 1)
         self._weights(bias, device, dtype, weight_hh=(rows, hidden_size), bias_ih=(hidden_size + 1,))
