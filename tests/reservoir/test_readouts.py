@@ -10,8 +10,8 @@ import torch
 
 from recurra.errors import UsageError
 from recurra.learn.closed import ConditionWarning
+from recurra.learn.closed.triangular import condition_estimate
 from recurra.reservoir import GramReadout, OnlineReadout, OrthogonalReadout, make_readout
-from recurra.reservoir.readout import condition_estimate
 
 DOUBLE = torch.float64
 
@@ -145,3 +145,38 @@ def test_wrong_arguments() -> None:
         make_readout("tsqr", -1)
     with pytest.raises(UsageError, match="step is 2. Needed: a number between 0 and 2"):
         OnlineReadout("sgd", step=2)
+
+
+def test_rows_are_the_callers_to_change() -> None:
+    """What was handed in counts as it was then, whenever the answer is worked out."""
+    x, y = rows()
+    for penalty in (0.1, 1e-30):
+        given, wanted = x.clone(), y.clone()
+        readout = OrthogonalReadout(penalty).partial_fit(given, wanted)
+        given.zero_()
+        wanted.zero_()
+        np.testing.assert_allclose(readout.weight.numpy(), reference(x, y, penalty)[0], rtol=1e-9)
+
+
+def test_held_or_reduced_to_a_factor_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = rows()
+    x = x + 1000.0  # a mean that is large beside what the rows differ by
+    weight, bias = reference(x, y, 0.3)
+    held = OrthogonalReadout(0.3).partial_fit(x[:20], y[:20]).partial_fit(x[20:], y[20:])
+    path = held.path([0.3, 2.0])
+    monkeypatch.setattr("recurra.reservoir.orthogonal_readout.HELD", 50)
+    reduced = OrthogonalReadout(0.3).partial_fit(x[:20], y[:20]).partial_fit(x[20:], y[20:])
+    assert reduced.ridge.factor is not None and reduced.rows == held.rows == reduced.ridge.rows == 60
+    for made in (held, reduced):
+        np.testing.assert_allclose(made.weight.numpy(), weight, rtol=1e-8)
+        np.testing.assert_allclose(made.bias.numpy(), bias, rtol=1e-7)
+    for one, other in zip(path, reduced.path([0.3, 2.0]), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=0.0)
+    np.testing.assert_allclose(path.weight[1].numpy(), reference(x, y, 2.0)[0], rtol=1e-8)
+
+
+def test_rows_of_other_sizes() -> None:
+    x, y = rows()
+    readout = OrthogonalReadout(0.3).partial_fit(x[:20], y[:20])
+    with pytest.raises(UsageError, match="these rows have 6 features and 2 outputs. Needed: 7 features and 2 outputs"):
+        readout.partial_fit(x[20:, 1:], y[20:])

@@ -17,7 +17,8 @@ from recurra.errors import ShapeError
 from recurra.reservoir.deep import DeepReservoir, ParallelReservoir
 from recurra.reservoir.echo_state import EchoState
 from recurra.reservoir.features import ReservoirFeatures
-from recurra.reservoir.readout import Readout, make_readout
+from recurra.reservoir.linear_readout import LinearReadout
+from recurra.reservoir.readout import make_readout
 from recurra.reservoir.run import check_washout, run, run_blocks
 from recurra.reservoir.series import Series, padded, read_series
 
@@ -78,7 +79,7 @@ class ReservoirEstimator(BaseEstimator):
         inner = self._drawn(features, scale, generator) if self.cell is None else self.cell
         wanted = self.inputs and not getattr(inner, "shows_input", False)
         self.cell_ = ReservoirFeatures(inner, wanted, self.squares)
-        self.readout_: Readout = make_readout(self.solver, self.penalty, DTYPE)
+        self.readout_: LinearReadout = make_readout(self.solver, self.penalty, DTYPE)
 
     def _drawn(self, features: int, scale: Any, generator: torch.Generator) -> Cell:
         """Echo state reservoirs, as many as are asked for."""

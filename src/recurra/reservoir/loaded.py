@@ -16,7 +16,7 @@ from recurra.errors import ShapeError, UsageError
 from recurra.learn.closed import Ridge
 from recurra.reservoir.conceptor import conceptor
 from recurra.reservoir.echo_state import EchoState
-from recurra.reservoir.readout import OrthogonalReadout
+from recurra.reservoir.orthogonal_readout import OrthogonalReadout
 from recurra.reservoir.run import check_washout
 from recurra.unroll import unroll
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recurra.cells.base import Cell, check_input
+from recurra.cells.base import Cell, check_input, check_number_format
+from recurra.cells.state import match_state
 from recurra.errors import UsageError
+from recurra.reservoir.in_place import runs_in_place, states_in_place
 from recurra.types import State
 from recurra.unroll import check_flags, check_lengths, unroll
 
@@ -77,19 +79,47 @@ def run_blocks(
     """
     check_input(x, ("time", "batch"), cell.input_size, where="run_blocks")
     check_washout(washout, "run_blocks")
+    yield from _blocks(cell, x, state, lengths, mask, washout, numbers, None)
+
+
+@torch.no_grad()
+def _blocks(
+    cell: Cell,
+    x: Tensor,
+    state: State | None,
+    lengths: Any,
+    mask: Tensor | None,
+    washout: int,
+    numbers: int,
+    into: Tensor | None,
+) -> Iterator[Block]:
+    """The blocks; `into`, where it is given, is where all outputs are to stand."""
     steps, batch = x.shape[:2]
     lengths = None if lengths is None else check_lengths(lengths, x, where="run_blocks")
     mask = None if mask is None else check_flags(mask, x, "mask", where="run_blocks")
     size = max(1, numbers // max(1, batch * cell.output_size))
+    quick = mask is None and batch > 0 and runs_in_place(cell, x)
+    if quick:
+        check_number_format(x, cell, where="run_blocks")
+        first = cell.initial_state(batch, dtype=x.dtype, device=x.device)
+        state = first if state is None else match_state(state, first, where="run_blocks")
     for start in range(0, steps, size):
         part = x[start : start + size]
         left = None if lengths is None else (lengths - start).clamp(0, len(part))
         read = None if mask is None else mask[start : start + size]
-        y, state = unroll(cell, part, state, lengths=left, mask=read)
         places = torch.arange(start, start + len(part), device=x.device).unsqueeze(1)
         used = (places >= washout).expand(-1, batch)
         if lengths is not None:
             used = used & (places < lengths)
+        kept = None if into is None else into[start : start + size]
+        if quick:
+            if lengths is not None:
+                part = torch.where((places < lengths).unsqueeze(-1), part, torch.zeros_like(part))
+            y, state = states_in_place(cell, part, state, left, kept)
+        else:
+            y, state = unroll(cell, part, state, lengths=left, mask=read)
+        if kept is not None and y is not kept:
+            y = kept.copy_(y)
         yield Block(start, y, used if read is None else used & read, state)
 
 
@@ -120,12 +150,14 @@ def run(
     if x.dim() == 3 and not len(x):
         y, state = unroll(cell, x, state)
         return (y if transform is None else transform(y)), state
-    outputs: Tensor | None = None
+    check_input(x, ("time", "batch"), cell.input_size, where="run")
+    if transform is None:
+        outputs = x.new_empty(*x.shape[:2], cell.output_size)
+        for block in _blocks(cell, x, state, lengths, mask, 0, NUMBERS, outputs):
+            state = block.state
+        return outputs, state
+    made: list[Tensor] = []
     for block in run_blocks(cell, x, state, lengths=lengths, mask=mask):
-        made = block.y if transform is None else transform(block.y)
-        if outputs is None:
-            outputs = made.new_empty(len(x), *made.shape[1:])
-        outputs[block.start : block.start + len(made)] = made
+        made.append(transform(block.y))
         state = block.state
-    assert outputs is not None
-    return outputs, state
+    return torch.cat(made), state

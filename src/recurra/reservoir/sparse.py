@@ -87,6 +87,10 @@ class SparseWeight(nn.Module):
         flat = self.values.new_zeros(self.shape[0] * self.shape[1])
         return flat.index_add(0, self.row * self.shape[1] + self.column, self.values).reshape(self.shape)
 
+    def rows(self) -> Tensor:
+        """W as a tensor of compressed rows, which is kept until the entries change: not to be written to."""
+        return self._rows(False)
+
     def _times(self, h: Tensor, transposed: bool) -> Tensor:
         matrix = self._rows(transposed)
         if h.shape[0] == 1:

@@ -42,6 +42,13 @@ class RidgePath(NamedTuple):
     generalised_error: Tensor
 
 
+def ridge_path(penalty: Tensor, weight: Tensor, bias: Tensor, squares: Tensor, degrees: Tensor, rows: int) -> RidgePath:
+    """A path from the sums of squared errors on so many rows."""
+    spare = (1.0 - degrees / rows).clamp_min(0.0).unsqueeze(-1)
+    estimate = torch.where(spare > 0, squares / rows / spare.square(), torch.full_like(squares, math.inf))
+    return RidgePath(penalty, weight, bias, squares / rows, degrees, estimate)
+
+
 class Ridge:
     """Ridge regression, kept as a triangular factor that takes in rows and merges with others.
 
@@ -112,7 +119,7 @@ class Ridge:
     def partial_fit(self, features: Tensor, targets: Tensor, mask: Tensor | None = None) -> Ridge:
         """Take in more rows; the answer is the same in whatever portions they come."""
         x, y = flat_rows(features, targets, mask, where="Ridge", dtype=self.dtype)
-        self._same_sizes(x.shape[1], y.shape[1])
+        self.check_sizes(x.shape[1], y.shape[1])
         ones = [x.new_ones(len(x), 1)] if self.has_bias else []
         self.factor = factor_by_blocks(torch.cat([*ones, x, y], -1), self.factor)
         self.rows += len(x)
@@ -125,14 +132,15 @@ class Ridge:
             return self
         if other.has_bias != self.has_bias:
             raise UsageError("one has a bias and the other has none", where="Ridge.merge", need="two of one kind")
-        self._same_sizes(other.features, other.outputs)
+        self.check_sizes(other.features, other.outputs)
         theirs = other.factor.to(self.dtype)
         self.factor = theirs if self.factor is None else triangular_factor(torch.cat([self.factor, theirs]))
         self.rows += other.rows
         self._answer = self._parts = None
         return self
 
-    def _same_sizes(self, features: int, outputs: int) -> None:
+    def check_sizes(self, features: int, outputs: int) -> None:
+        """Raise where rows of these sizes do not go with those before."""
         if self.factor is not None and (features, outputs) != (self.features, self.outputs):
             raise UsageError(
                 f"these rows have {features} features and {outputs} outputs",
@@ -168,10 +176,7 @@ class Ridge:
             bias = (top[0, self.features :] - weight @ top[0, : self.features]) / corner
         missed = ((1.0 - factors * s).unsqueeze(-1) * projected).square().sum(1) + rest.square().sum(0)
         degrees = self.has_bias + (factors * s).sum(1)
-        rows = max(self.rows, 1)
-        spare = (1.0 - degrees / rows).clamp_min(0.0).unsqueeze(-1)
-        estimate = torch.where(spare > 0, missed / rows / spare.square(), torch.full_like(missed, math.inf))
-        return RidgePath(given, weight, bias, missed / rows, degrees, estimate)
+        return ridge_path(given, weight, bias, missed, degrees, max(self.rows, 1))
 
     def _final(self) -> tuple[Tensor, Tensor]:
         if self._answer is None:
