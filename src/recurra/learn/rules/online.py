@@ -11,8 +11,13 @@ from torch import Tensor, nn
 from recurra.cells.base import Cell
 from recurra.errors import UsageError
 from recurra.learn.rules.linear_products import LinearProducts
-from recurra.learn.rules.step_function import Blocks, Step, StepFunction, detached
+from recurra.learn.rules.recorded_steps import Unsuited, one_cell, record_steps
+from recurra.learn.rules.step_function import Blocks, StepFunction, detached
+from recurra.learn.rules.unit_steps import UnitSteps, unit_steps
 from recurra.types import Batch
+
+SPAN = 32
+"""Steps that are taken at once where the form of the cell allows it; bounds the memory for what the steps leave."""
 
 
 @dataclass
@@ -89,7 +94,11 @@ class OnlineRule:
         """How many steps to take at once, of those that are left in the batch."""
         return 1
 
-    def carry(self, step: Step, stream: Stream, function: StepFunction) -> Any:
+    def takes_units(self, stream: Stream) -> bool:
+        """Whether `carry` takes `UnitSteps` too: several steps at once, of a cell whose units meet only in products."""
+        return False
+
+    def carry(self, step: Any, stream: Stream, function: StepFunction) -> Any:
         """The influence after a step, from that before it, `stream.influence`."""
         raise NotImplementedError
 
@@ -113,7 +122,19 @@ class OnlineRule:
                 return function(function.weights, stream.state, 0, 0)[0], memory
         total, gradient = torch.zeros(()), dict[int, Tensor]()
         t, independent = 0, False
+        cell = self._one_cell(learner, stream) if batch.size else None
         while t < batch.steps:
+            if cell is not None:
+                steps = self._units(function, cell, stream, t, min(t + SPAN, batch.steps))
+                if steps is None:
+                    cell = None
+                    continue
+                stream.influence = self.carry(steps, stream, function)
+                parts = [steps.recorded.direct, steps.gathered] if steps.recorded.learns else []
+                _add(gradient, parts)
+                total = steps.recorded.loss + (total if t else 0.0)
+                stream.state, t = detached(steps.recorded.after), t + steps.steps
+                continue
             stop = t + min(self.span(stream, batch.steps - t), batch.steps - t)
             step = function.take(stream.state, t, stop)
             if not independent and step.before is not None:
@@ -129,17 +150,37 @@ class OnlineRule:
                 parts.append(self.contract(after, influence))
                 if before is not None and stream.influence is not None and bool(before.any()):
                     parts.append(self.contract(before, stream.influence))
-            for part in parts:
-                for number, block in part.items():
-                    block = block.detach()
-                    gradient[number] = gradient[number] + block if number in gradient else block
+            _add(gradient, parts)
             total = step.loss.detach() + (total if t else 0.0)
             stream.state, stream.influence, t = detached(step.state), influence, stop
         function.add_to_grad(gradient)
         return total, stream
 
+    def _one_cell(self, learner: nn.Module, stream: Stream) -> Cell | None:
+        """The cell of a learner that may be taken several steps at once, or None."""
+        if "plain" in stream.kept or not self.takes_units(stream):
+            return None
+        if "cell" not in stream.kept or stream.kept["cell"][0] is not learner:
+            stream.kept["cell"] = (learner, one_cell(learner))
+        return stream.kept["cell"][1]
+
+    def _units(self, function: StepFunction, cell: Cell, stream: Stream, start: int, stop: int) -> UnitSteps | None:
+        """Several steps at once; None where the learner is of another kind: then the plain way is taken for good."""
+        try:
+            return unit_steps(record_steps(function, cell, stream.state, start, stop), function, stream.kept)
+        except Unsuited:
+            stream.kept["plain"] = True
+            return None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _add(gradient: Blocks, parts: list[Blocks]) -> None:
+    for part in parts:
+        for number, block in part.items():
+            block = block.detach()
+            gradient[number] = gradient[number] + block if number in gradient else block
 
 
 def refuse_dead_weights(function: StepFunction, state: Any, t: int, name: str) -> None:

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from recurra.errors import UsageError
 from recurra.learn.rules.online import OnlineRule, Stream, cells_of
-from recurra.learn.rules.sparse_influence import SparseInfluence, carried, contracted, guess_elementwise
+from recurra.learn.rules.sparse_influence import SparseInfluence, carried, contracted, guess_elementwise, moved
 from recurra.learn.rules.step_function import Blocks, Step, StepFunction
+from recurra.learn.rules.unit_influence import carry_own, carry_whole, find_reach, widths_of
+from recurra.learn.rules.unit_steps import UnitSteps
 from recurra.types import Cost
 
 MEGABYTES = 2048
@@ -70,7 +72,12 @@ class RTRL(OnlineRule):
         cells = cells_of(learner)
         stream.kept["elementwise"] = cells[0].hidden_size if len(cells) == 1 and cells[0].elementwise else 0
 
-    def carry(self, step: Step, stream: Stream, function: StepFunction) -> Any:
+    def takes_units(self, stream: Stream) -> bool:
+        return not stream.kept["elementwise"]
+
+    def carry(self, step: Step | UnitSteps, stream: Stream, function: StepFunction) -> Any:
+        if isinstance(step, UnitSteps):
+            return carry_units_whole(step, stream, self.max_megabytes, self.name)
         if stream.kept["elementwise"]:
             return carry_sparse(step, stream, None, self.max_megabytes, self.name)
         return carry_dense(step, stream.influence, self.max_megabytes, self.name)
@@ -97,7 +104,8 @@ def carry_sparse(step: Step, stream: Stream, reach: int | None, max_megabytes: i
     last = stream.influence.entries if stream.influence is not None else None
 
     def check(entries: int) -> None:
-        refuse_size(step, f"the influence matrix has {entries:,} entries to keep", entries, max_megabytes, name)
+        text = f"the influence matrix has {entries:,} entries to keep"
+        refuse_size(step.size, step.after, text, entries, max_megabytes, name)
 
     made = carried(step, last, stream.kept.get("pattern"), reach, check)
     stream.kept["pattern"] = made.pattern
@@ -111,6 +119,32 @@ def carry_dense(step: Step, last: Blocks | None, max_megabytes: int, name: str) 
     for number, block in (last or {}).items():
         made[number] = torch.baddbmm(made[number], jacobian, block) if number in made else jacobian @ block
     return made
+
+
+def carry_units_whole(steps: UnitSteps, stream: Stream, max_megabytes: int, name: str) -> Blocks:
+    """M after steps of one cell whose units meet in products, by the form of J and F that such a cell has."""
+    n, count = steps.parts * steps.units, sum(widths_of(steps).values())
+    text = f"the influence matrix has n p = {n} x {count} numbers"
+    refuse_size(steps.size, steps.like, text, n * count, max_megabytes, name)
+    influence, steps.gathered = carry_whole(steps, stream.influence)
+    return influence
+
+
+def carry_units_own(steps: UnitSteps, stream: Stream, sizes: list[int], max_megabytes: int, name: str) -> Carried:
+    """The kept entries after such steps, where a weight's are those of its own unit that it reaches in one step."""
+
+    def check(entries: int) -> None:
+        text = f"the influence matrix has {entries:,} entries to keep"
+        refuse_size(steps.size, steps.like, text, entries, max_megabytes, name)
+
+    known = stream.kept.get("reach")
+    reach = find_reach(steps, known, sizes, check)
+    last = stream.influence.entries if stream.influence is not None else None
+    if last is not None and last.pattern is not reach.pattern:
+        last = moved(last, reach.pattern, steps.size, steps.parts * steps.units, sum(sizes))
+    stream.kept["reach"], stream.kept["pattern"] = reach, reach.pattern
+    made, steps.gathered = carry_own(steps, reach, last)
+    return Carried(made, sizes)
 
 
 def contract(row: Tensor, influence: Any) -> Blocks:
@@ -129,15 +163,15 @@ def check_memory(step: Step, max_megabytes: int, name: str) -> None:
     )
     count = sum(part.numel() for part in reached if part is not None)
     text = f"the influence matrix has n p = {step.units} x {count} numbers"
-    refuse_size(step, text, step.units * count, max_megabytes, name)
+    refuse_size(step.size, step.after, text, step.units * count, max_megabytes, name)
 
 
-def refuse_size(step: Step, text: str, entries: int, max_megabytes: int, name: str) -> None:
-    """Refuse so many entries a sequence, if they are above the bound."""
-    megabytes = step.size * entries * step.after.element_size() / 2**20
+def refuse_size(size: int, like: Tensor, text: str, entries: int, max_megabytes: int, name: str) -> None:
+    """Refuse so many entries for each of `size` sequences, if they are above the bound."""
+    megabytes = size * entries * like.element_size() / 2**20
     if megabytes > max_megabytes:
         raise UsageError(
-            f"{text} for each of {step.size} sequences, {megabytes:,.0f} MB",
+            f"{text} for each of {size} sequences, {megabytes:,.0f} MB",
             where=f"rule {name}",
             need=f"at most max_megabytes = {max_megabytes}",
             cure="use snap(1), which keeps O(p) numbers, or bptt; or fewer sequences a batch, or a higher bound "

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from recurra.errors import UsageError
 from recurra.learn.rules.online import OnlineRule, Stream
-from recurra.learn.rules.rtrl import MEGABYTES, carry_sparse, check_bound, contract
+from recurra.learn.rules.rtrl import MEGABYTES, carry_sparse, carry_units_own, check_bound, contract
 from recurra.learn.rules.step_function import Blocks, Step, StepFunction
+from recurra.learn.rules.unit_steps import UnitSteps
 from recurra.types import Cost
 
 
@@ -38,6 +39,8 @@ class SnAp(OnlineRule):
     Differs from the paper: gradients of a batch are added up before the weights change; the pattern is measured, not
     derived from the cell's formula. The Jacobian of a dense network takes n backward passes of O(n^2); the kept entries
     O(p), for n = 1. Finding the pattern takes a table of n p booleans for a moment.
+    With n = 1, up to 32 steps of one cell whose units meet only in products with weights are summed at once: the same
+    numbers, in another order.
 
     Reference:
         J. Menick, E. Elsen, U. Evci, S. Osindero, K. Simonyan, A. Graves. A practical sparse approximation for real
@@ -61,7 +64,13 @@ class SnAp(OnlineRule):
         memory = parameters if self.n == 1 else hidden * parameters
         return Cost(float(time), float(memory), "snap(1): time O(n^3 + p) a step, memory O(p); larger n up to rtrl's")
 
-    def carry(self, step: Step, stream: Stream, function: StepFunction) -> Any:
+    def takes_units(self, stream: Stream) -> bool:
+        return self.n == 1
+
+    def carry(self, step: Step | UnitSteps, stream: Stream, function: StepFunction) -> Any:
+        if isinstance(step, UnitSteps):
+            sizes = [weight.numel() for weight in function.weights]
+            return carry_units_own(step, stream, sizes, self.max_megabytes, self.name)
         return carry_sparse(step, stream, self.n, self.max_megabytes, self.name)
 
     def contract(self, row: Tensor, influence: Any) -> Blocks:

@@ -213,7 +213,8 @@ def carried(
     assert found is not None
     jacobian, immediate = found
     if last is not None and last.pattern is not pattern:
-        last = _moved(last, pattern, step)
+        weights = sum(weight.numel() for weight in step.weights)
+        last = moved(last, pattern, step.size, step.units, weights) if last.entries else None
     entries = []
     for number, bucket in enumerate(pattern.buckets):
         rows = bucket.rows
@@ -275,10 +276,9 @@ def _joined(blocks: Blocks, step: Step, count: int) -> Tensor:
     return torch.cat([*parts, step.after.new_zeros(count, 1)], 1)
 
 
-def _moved(influence: SparseInfluence, pattern: Pattern, step: Step) -> SparseInfluence:
-    """The same entries in another pattern that holds them all."""
-    total = sum(weight.numel() for weight in step.weights)
-    whole = step.after.new_zeros(step.size, step.units, total + 1)
+def moved(influence: SparseInfluence, pattern: Pattern, size: int, units: int, weights: int) -> SparseInfluence:
+    """The same entries of a batch of `size` in another pattern that holds them, of so many units and weights."""
+    whole = influence.entries[0].new_zeros(size, units, weights + 1)
     for bucket, entries in zip(influence.pattern.buckets, influence.entries, strict=True):
         whole[:, bucket.rows[:, :, None], bucket.columns[:, None]] = entries
     whole[..., -1] = 0.0
