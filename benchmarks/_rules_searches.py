@@ -17,9 +17,9 @@ import torch
 
 from recurra.learn.search import CoSyNE
 from recurra.learn.search.neat import NEAT
-from recurra.learn.search.neat_cell import STEEPNESS
 from recurra.problems.double_pole import DOUBLE_POLE
 from recurra.problems.pole_controllers import RecurrentController
+from recurra.problems.pole_graph_controller import GraphController
 from recurra.problems.pole_trials import PoleTrials, balance
 
 LIMIT = 1000
@@ -126,20 +126,7 @@ def ours_fixed(population: int, generations: int, seed: int) -> Work:
 def ours_neat(population: int, generations: int, seed: int) -> Work:
     """NEAT, a whole population of graphs in one simulation."""
     search = NEAT(inputs=3, nodes=8, population=population, seed=seed)
-    return _ours(search, _Graphs(3, 8), generations)
-
-
-class _Graphs(RecurrentController):
-    """Rows of NEAT's weights, steepened logistic nodes."""
-
-    def __init__(self, inputs: int, nodes: int) -> None:
-        super().__init__(inputs, nodes, bias=True, squash="logistic")
-        seen, back, bias = np.split(np.arange(self.dimension), [nodes * inputs, nodes * (inputs + nodes)])
-        blocks = [seen.reshape(nodes, inputs), back.reshape(nodes, nodes), bias.reshape(nodes, 1)]
-        self.order = np.concatenate(blocks, axis=1).reshape(-1)
-
-    def begin(self, weights: np.ndarray) -> tuple[Any, ...]:
-        return super().begin(STEEPNESS * weights[:, self.order])
+    return _ours(search, GraphController(3, 8), generations)
 
 
 def _ours(search: Any, controller: Any, generations: int) -> Work:

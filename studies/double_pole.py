@@ -43,7 +43,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -52,9 +51,9 @@ from _data import Claim, claim, finish, parser, threads
 from recurra.errors import UsageError
 from recurra.learn.search import CMAES, ESP, CoSyNE, OpenAIES, RandomGuess, Restarts, Search
 from recurra.learn.search.neat import NEAT
-from recurra.learn.search.neat_cell import STEEPNESS
 from recurra.problems.double_pole import DOUBLE_POLE
 from recurra.problems.pole_controllers import Controller, RecurrentController
+from recurra.problems.pole_graph_controller import GraphController
 from recurra.problems.pole_trials import DAMPING_STEPS, SOLVED, PoleTrials
 
 PATIENCE = {"standard": 15, "damping": 30}
@@ -67,24 +66,6 @@ NEAT_NODES = 10
 
 Make = Callable[[int, int], Search]
 """A search from a seed and the patience."""
-
-
-class GraphController:
-    """Networks of NEAT: steepened logistic nodes, of which the first one's value, taken to [-1, 1], is the push."""
-
-    def __init__(self, inputs: int, nodes: int) -> None:
-        self.network = RecurrentController(inputs, nodes, bias=True, squash="logistic")
-        self.dimension = self.network.dimension
-        # NEAT's rows hold all input weights, all recurrent ones and all biases; the network takes node after node.
-        seen, back, bias = np.split(np.arange(self.dimension), [nodes * inputs, nodes * (inputs + nodes)])
-        blocks = [seen.reshape(nodes, inputs), back.reshape(nodes, nodes), bias.reshape(nodes, 1)]
-        self.order = np.concatenate(blocks, axis=1).reshape(-1)
-
-    def begin(self, weights: np.ndarray) -> tuple[Any, ...]:
-        return self.network.begin(STEEPNESS * weights[:, self.order])
-
-    def act(self, observed: np.ndarray, memory: tuple[Any, ...]) -> tuple[np.ndarray, tuple[Any, ...]]:
-        return self.network.act(observed, memory)
 
 
 @dataclass(frozen=True)
@@ -197,8 +178,8 @@ class SideBySide:
             self.owner[ticket] = (run, row)
 
     def step(self) -> None:
-        """One control step of all carts, and what follows for the runs whose generation ended with it."""
-        ended = self.trials.step()
+        """Some control steps of all carts, and what follows for the runs whose generation ended with them."""
+        ended = self.trials.advance()
         if ended is not None:
             for ticket, steps, damping in zip(ended.ticket.tolist(), ended.steps, ended.damping, strict=True):
                 run, row = self.owner.pop(ticket)
@@ -206,7 +187,7 @@ class SideBySide:
                 run.waiting -= 1
                 if run.waiting == 0:
                     self.finish_generation(run)
-        tested = self.tests.step()
+        tested = self.tests.advance()
         if tested is not None:
             for ticket, steps in zip(tested.ticket.tolist(), tested.steps, strict=True):
                 self.judge(self.tested.pop(ticket), steps >= self.limit)

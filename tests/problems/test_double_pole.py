@@ -12,6 +12,7 @@ import torch
 from recurra.cells import LSTM, Elman
 from recurra.errors import ShapeError, UsageError
 from recurra.problems.double_pole import DOUBLE_POLE, SINGLE_POLE, PolePlant
+from recurra.problems.lanes import sine_and_cosine
 from recurra.problems.pole_cell_controller import CellController
 from recurra.problems.pole_controllers import RecurrentController
 from recurra.problems.pole_trials import PoleTrials, balance
@@ -213,10 +214,10 @@ def test_a_controllers_network(bias: bool, output: str, squash: str) -> None:
     controller = RecurrentController(2, 3, bias, output, squash)
     chance = np.random.default_rng(0)
     weights, inputs = chance.normal(0, 1, (4, controller.dimension)), chance.normal(0, 1, (5, 2, 4))
-    memory = controller.begin(weights)
+    rows, memory = controller.begin(weights)
     pushes = []
     for observed in inputs:
-        push, memory = controller.act(observed, memory)
+        push, memory = controller.act(observed, memory, rows)
         pushes.append(push)
     for k, vector in enumerate(weights):
         units, last = vector.reshape(3, -1), np.zeros(3)
@@ -288,3 +289,44 @@ def test_any_cell_may_be_the_controller(kind: type) -> None:
 def test_what_does_not_fit(make, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damping", [False, True])
+@pytest.mark.parametrize(
+    "controller", [RecurrentController(3), RecurrentController(3, 2, True, "weights", "logistic")], ids=repr
+)
+def test_compiled_trials_are_those_of_numpy(controller: RecurrentController, damping: bool) -> None:
+    weights = np.random.default_rng(7).uniform(-10, 10, (150, controller.dimension))
+    weights[3] = math.nan
+    compiled = PoleTrials(DOUBLE_POLE, controller, 300, damping=damping, backend="fused")
+    plain = PoleTrials(DOUBLE_POLE, controller, 300, damping=damping, backend="reference")
+    assert compiled.why_reference is None and plain.why_reference is not None
+    ours, wanted = balance(compiled, weights), balance(plain, weights)
+    assert ours.steps[3] == 0 and ours.steps.tolist() == wanted.steps.tolist()
+    assert len(set(wanted.steps.tolist())) > 5
+    assert np.allclose(ours.damping, wanted.damping, rtol=1e-6, equal_nan=True)
+
+
+@pytest.mark.slow
+def test_compiled_damping_over_many_calls() -> None:
+    """A network that stands all 1000 steps, run in pieces of a length of its own."""
+    trials = PoleTrials(DOUBLE_POLE, RecurrentController(3), 1000, damping=True, backend="fused")
+    trials.join([BALANCES])
+    ended = None
+    while ended is None:
+        ended = trials.advance(37)
+    assert ended.steps.tolist() == [1000]
+    assert ended.damping[0] == pytest.approx(alone(np.array(BALANCES), 1, 1000)[1], rel=1e-5)
+
+
+def test_sine_and_cosine_of_tensors() -> None:
+    angle = np.linspace(-60.0, 60.0, 20_001)
+    sine, cosine = sine_and_cosine(torch.from_numpy(angle))
+    assert np.abs(sine.numpy() - np.sin(angle)).max() < 1e-14
+    assert np.abs(cosine.numpy() - np.cos(angle)).max() < 1e-14
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(UsageError, match="backend is 'fast'. Needed: 'auto', 'fused' or 'reference'"):
+        PoleTrials(DOUBLE_POLE, RecurrentController(3), backend="fast")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recurra.errors import ShapeError, UsageError
+from recurra.problems.lanes import at_least, at_most, joined, sign, sine_and_cosine, where
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +44,8 @@ class PolePlant:
 
     Shapes:
         state (2 + 2 N, carts) float64: rows x, th_1 .. th_N, x', th_1' .. th_N', in metres, radians and seconds;
-        force, output (carts,).
+        force, output (carts,). All methods but `initial` and `energy` take arrays and tensors alike, and any dimensions
+        before these.
 
     Raises:
         UsageError: a size is not positive, or the lists of the poles differ in length.
@@ -115,56 +120,60 @@ class PolePlant:
         state[1 : 1 + self.poles] = np.radians(self.first_angles)[:, None]
         return state
 
-    def force(self, output: Floats) -> Floats:
+    def force(self, output: Any) -> Any:
         """The push for a network's output in [-1, 1]; never weaker than `smallest_force`, that of 0 included."""
         force = self.largest_force * output
-        return np.where(np.abs(force) < self.smallest_force, np.copysign(self.smallest_force, force), force)
+        return where(force < 0, at_most(force, -self.smallest_force), at_least(force, self.smallest_force))
 
-    def derivative(self, state: Floats, force: Floats) -> Floats:
+    def derivative(self, state: Any, force: Any) -> Any:
         """The time derivative of every row of the state."""
         rows = 1 + self.poles
-        angle, speed, spin = state[1:rows], state[rows], state[rows + 1 :]
-        length_mass, hinge, mass, lever = self._columns
-        sine, cosine = np.sin(angle), np.cos(angle)
+        angle, speed, spin = state[..., 1:rows, :], state[..., rows, :], state[..., rows + 1 :, :]
+        length_mass, hinge, mass, lever = self._columns if isinstance(state, np.ndarray) else self._tensor_columns
+        sine, cosine = sine_and_cosine(angle)
         torque = hinge * spin - self.gravity * sine
         weighted = 0.75 * mass * cosine
         pushes = length_mass * spin * spin * sine + weighted * torque
         weights = mass - weighted * cosine
-        pull = force - self.cart_friction * np.sign(speed) + np.add.reduce(pushes, 0)
-        change = np.empty_like(state)
-        change[:rows] = state[rows:]
-        change[rows] = acceleration = pull / (self.cart_mass + np.add.reduce(weights, 0))
-        change[rows + 1 :] = lever * (acceleration * cosine + torque)
-        return change
+        pull, moved = force - self.cart_friction * sign(speed), self.cart_mass
+        for pole in range(self.poles):
+            pull, moved = pull + pushes[..., pole, :], moved + weights[..., pole, :]
+        acceleration = (pull / moved)[..., None, :]
+        return joined([state[..., rows:, :], acceleration, lever * (acceleration * cosine + torque)])
 
-    def advance(self, state: Floats, force: Floats) -> Floats:
+    def advance(self, state: Any, force: Any) -> Any:
         """The state one control step later."""
-        if state.ndim != 2 or state.shape[0] != 2 + 2 * self.poles:
+        if state.ndim < 2 or state.shape[-2] != 2 + 2 * self.poles:
             need = f"({2 + 2 * self.poles}, carts) for {self.poles} poles"
-            raise ShapeError(f"state has shape {state.shape}", where="PolePlant.advance", need=need)
+            raise ShapeError(f"state has shape {tuple(state.shape)}", where="PolePlant.advance", need=need)
         h = self.integration_step
         for _ in range(self.substeps):
             k1 = self.derivative(state, force)
             k2 = self.derivative(state + (0.5 * h) * k1, force)
             k3 = self.derivative(state + (0.5 * h) * k2, force)
             k4 = self.derivative(state + h * k3, force)
-            k2 += k3
-            k2 *= 2.0
-            k2 += k1
-            k2 += k4
-            k2 *= h / 6.0
-            state = state + k2
+            state = state + (h / 6.0) * (k1 + 2.0 * (k2 + k3) + k4)
         return state
 
-    def upright(self, state: Floats) -> NDArray[np.bool_]:
+    def upright(self, state: Any) -> Any:
         """Whether a trial goes on: the cart on the track and every pole within the failure angle."""
-        # One comparison of all rows at once; NaN compares false, so a state that overflowed has failed.
-        return np.logical_and.reduce(np.abs(state[: 1 + self.poles]) <= self._bounds, axis=0)
+        # NaN compares false, so a state that overflowed has failed.
+        bound = math.radians(self.failure_angle)
+        stands = abs(state[..., 0, :]) <= self.track
+        for pole in range(self.poles):
+            stands = stands & (abs(state[..., 1 + pole, :]) <= bound)
+        return stands
 
-    def observe(self, state: Floats, velocities: bool) -> Floats:
+    def movement(self, state: Any) -> Any:
+        """|x| + |x'| + |th_1| + |th_1'|, which the damping fitness sums."""
+        rows = 1 + self.poles
+        return sum(abs(state[..., row, :]) for row in (1, rows, rows + 1)) + abs(state[..., 0, :])
+
+    def observe(self, state: Any, velocities: bool) -> Any:
         """What the network sees, (inputs, carts): positions, and velocities where asked for, scaled."""
         rows = 2 + 2 * self.poles if velocities else 1 + self.poles
-        return state[:rows] * self._scales[:rows]
+        scales = self._scales if isinstance(state, np.ndarray) else self._tensor_scales
+        return state[..., :rows, :] * scales[:rows]
 
     def energy(self, state: Floats) -> Floats:
         """Kinetic and potential energy, J, the poles being uniform rods."""
@@ -182,12 +191,17 @@ class PolePlant:
         return mass * half, self.hinge_friction / (mass * half), mass, -0.75 / half
 
     @cached_property
-    def _bounds(self) -> Floats:
-        return np.array([self.track] + [math.radians(self.failure_angle)] * self.poles)[:, None]
+    def _tensor_columns(self) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(column) for column in self._columns)
 
     @cached_property
     def _scales(self) -> Floats:
-        return np.concatenate([1.0 / self._bounds, np.full((1 + self.poles, 1), 0.5)])
+        bounds = [self.track] + [math.radians(self.failure_angle)] * self.poles
+        return np.array([1.0 / bound for bound in bounds] + [0.5] * (1 + self.poles))[:, None]
+
+    @cached_property
+    def _tensor_scales(self) -> Tensor:
+        return torch.from_numpy(self._scales)
 
 
 SINGLE_POLE = PolePlant(pole_masses=(0.1,), half_lengths=(0.5,), first_angles=(4.0,), failure_angle=12.0)

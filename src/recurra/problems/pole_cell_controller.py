@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
 from recurra.learn.search.weight_vector import WeightVector
+from recurra.problems.pole_controllers import check_weights
 
 Floats = NDArray[np.float64]
 
@@ -52,23 +53,24 @@ class CellController:
         self.dimension = self.vector.dimension
         self._first = cell.initial_state(1)
         self._number = weight.dtype
+        self.memory_size = sum(part.numel() for part in state_tensors(self._first))
 
-    def begin(self, weights: Floats) -> tuple[Any, ...]:
+    def begin(self, weights: Floats) -> tuple[Floats, Floats]:
         """The vectors and the first states, carts last."""
-        carts = self.vector.stack(torch.from_numpy(weights))[self.vector.names[0]].shape[0]
-        states = [part.expand(carts, *part.shape).movedim(0, -1).numpy().copy() for part in state_tensors(self._first)]
-        return np.ascontiguousarray(weights.T), *states
+        check_weights(weights, self.dimension, "CellController")
+        first = torch.cat([part.detach().double().flatten() for part in state_tensors(self._first)]).numpy()
+        return np.ascontiguousarray(weights.T), np.repeat(first[:, None], weights.shape[0], axis=1)
 
-    def act(self, observed: Floats, memory: tuple[Any, ...]) -> tuple[Floats, tuple[Any, ...]]:
+    def act(self, observed: Any, memory: Any, weights: Any) -> tuple[Any, Any]:
         """One control step."""
-        weights, *parts = memory
-        given = iter([torch.from_numpy(part).movedim(-1, 0) for part in parts])
-        state = map_state(lambda _: next(given), self._first)
+        sizes = [part.numel() for part in state_tensors(self._first)]
+        parts = iter(torch.from_numpy(memory.T).to(self._number).split(sizes, dim=1))
+        state = map_state(lambda part: next(parts).view(-1, *part.shape), self._first)
         seen = torch.from_numpy(observed.T).to(self._number).unsqueeze(1)
         with torch.no_grad():
             push, state = torch.vmap(self.vector.call)(self.vector.stack(torch.from_numpy(weights.T)), seen, state)
-        after = [part.movedim(0, -1).numpy() for part in state_tensors(state)]
-        return push.double().numpy(), (weights, *after)
+        after = torch.cat([part.double().flatten(1) for part in state_tensors(state)], 1)
+        return push.double().numpy(), after.T.numpy()
 
 
 class _WithReadOut(nn.Module):

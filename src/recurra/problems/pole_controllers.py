@@ -8,22 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import ShapeError, UsageError
+from recurra.problems.lanes import logistic, tanh
 
 Floats = NDArray[np.float64]
 
 
 class Controller(Protocol):
-    """Drives carts: `memory = begin(weights)`, then `output, memory = act(observed, memory)` at each control step.
+    """Networks side by side, one a cart: `weights, memory = begin(weights)`, then at each control step
+    `output, memory = act(observed, memory, weights)`.
 
-    `memory` is a tuple of arrays whose **last** dimension is the carts, weights included, so that failed carts can be
-    taken out of it. observed (inputs, carts); output (carts,) in [-1, 1].
+    Attributes:
+        dimension: numbers of a network's vector of weights.
+        memory_size: numbers that a network keeps from step to step, at least one.
+
+    Shapes:
+        `begin` takes weights (carts, dimension) as a search gives them, and gives arrays (dimension, carts), in an
+        order of its own, and the first memory (memory_size, carts). `act` takes observed (inputs, carts), the memory
+        and these weights, and gives the output (carts,) in [-1, 1] and the next memory. Where it takes tensors too,
+        with any dimensions before these, in operations on single numbers alone (products of weights and inputs added
+        up one by one), whole trials are compiled.
     """
 
     dimension: int
+    memory_size: int
 
-    def begin(self, weights: Floats) -> tuple[Any, ...]: ...
+    def begin(self, weights: Floats) -> tuple[Floats, Floats]: ...
 
-    def act(self, observed: Floats, memory: tuple[Any, ...]) -> tuple[Floats, tuple[Any, ...]]: ...
+    def act(self, observed: Any, memory: Any, weights: Any) -> tuple[Any, Any]: ...
 
 
 class RecurrentController:
@@ -60,8 +71,8 @@ class RecurrentController:
         >>> controller = RecurrentController(inputs=3, units=1)
         >>> controller.dimension
         4
-        >>> memory = controller.begin(np.zeros((2, 4)))
-        >>> controller.act(np.ones((3, 2)), memory)[0]
+        >>> weights, memory = controller.begin(np.zeros((2, 4)))
+        >>> controller.act(np.ones((3, 2)), memory, weights)[0]
         array([0., 0.])
     """
 
@@ -79,27 +90,39 @@ class RecurrentController:
         self.dimension = units * self.genes
         self.neurons = [list(range(unit * self.genes, (unit + 1) * self.genes)) for unit in range(units)]
 
-    def begin(self, weights: Floats) -> tuple[Any, ...]:
-        """Weights apart, and units at 0: what `act` needs at the first step."""
-        if weights.ndim != 2 or weights.shape[1] != self.dimension:
-            need = f"(carts, {self.dimension})"
-            raise ShapeError(f"weights has shape {weights.shape}", where="RecurrentController", need=need)
-        genes = np.ascontiguousarray(weights.T).reshape(self.units, self.genes, -1)
-        seen, back = genes[:, : self.inputs], genes[:, self.inputs : self.inputs + self.units]
-        after = self.inputs + self.units
-        bias = genes[:, after] if self.bias else np.zeros_like(genes[:, 0])
-        return seen, back, bias, genes[:, -1], np.zeros((self.units, weights.shape[0]))
+    def __repr__(self) -> str:
+        form = f"bias={self.bias}, output={self.output!r}, squash={self.squash!r}"
+        return f"{type(self).__name__}(inputs={self.inputs}, units={self.units}, {form})"
 
-    def act(self, observed: Floats, memory: tuple[Any, ...]) -> tuple[Floats, tuple[Any, ...]]:
+    @property
+    def memory_size(self) -> int:
+        """One number a unit."""
+        return self.units
+
+    def begin(self, weights: Floats) -> tuple[Floats, Floats]:
+        """The weights carts last, and units at 0: what `act` needs at the first step."""
+        check_weights(weights, self.dimension, "RecurrentController")
+        return np.ascontiguousarray(weights.T), np.zeros((self.units, weights.shape[0]))
+
+    def act(self, observed: Any, memory: Any, weights: Any) -> tuple[Any, Any]:
         """One control step."""
-        seen, back, bias, out, last = memory
-        total = np.add.reduce(seen * observed, 1) + np.add.reduce(back * last, 1)
-        if self.bias:
-            total += bias
-        now = np.tanh(total) if self.squash == "tanh" else 0.5 + 0.5 * np.tanh(0.5 * total)
+        genes = weights.reshape(*weights.shape[:-2], self.units, self.genes, weights.shape[-1])
+        total = genes[..., self.inputs + self.units, :] if self.bias else 0.0
+        for column in range(self.inputs):
+            total = total + genes[..., column, :] * observed[..., column : column + 1, :]
+        for column in range(self.units):
+            total = total + genes[..., self.inputs + column, :] * memory[..., column : column + 1, :]
+        now = tanh(total) if self.squash == "tanh" else logistic(total)
         if self.output == "unit":
-            push = now[0] if self.squash == "tanh" else 2.0 * now[0] - 1.0
-        else:
-            read = np.add.reduce(out * now, 0)
-            push = np.tanh(read) if self.squash == "tanh" else np.tanh(0.5 * read)
-        return push, (seen, back, bias, out, now)
+            push = now[..., 0, :]
+            return (push if self.squash == "tanh" else 2.0 * push - 1.0), now
+        read: Any = 0.0
+        for unit in range(self.units):
+            read = read + genes[..., unit, -1, :] * now[..., unit, :]
+        return tanh(read if self.squash == "tanh" else 0.5 * read), now
+
+
+def check_weights(weights: Any, dimension: int, where: str) -> None:
+    """Refuse what is not one vector of weights a cart."""
+    if weights.ndim != 2 or weights.shape[1] != dimension:
+        raise ShapeError(f"weights has shape {tuple(weights.shape)}", where=where, need=f"(carts, {dimension})")

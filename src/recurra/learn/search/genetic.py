@@ -28,7 +28,7 @@ class GA(Search):
         the `elite` best pass on unchanged.
 
     Args:
-        dimension: genes of a chromosome.
+        dimension: genes of a chromosome. `recurra.learn.GA` is this search for `fit`, which fills it in.
         population: P, at least 2.
         spread: the first genes are uniform in start +- spread.
         selection: "tournament", "roulette" (fitness must not be negative) or "rank".
