@@ -29,6 +29,9 @@ This page is written by `python docs/write_options.py`.
 
 TITLES = {"forecast": "Forecasting: `recurra.Forecaster`", "classify": "Classification: `recurra.SequenceClassifier`"}
 
+WRITTEN_OUT = ("rule",)
+"""Options whose flag `recurra train` declares itself, and which therefore are not marked in `recurra.settings`."""
+
 
 def page() -> str:
     """The text of docs/options.md."""
@@ -45,7 +48,7 @@ def page() -> str:
 
 
 def _row(field: dataclasses.Field[Any], kind: Any) -> str:
-    flag = f"`--{field.name.replace('_', '-')}`" if field.metadata["flag"] else ""
+    flag = f"`--{field.name.replace('_', '-')}`" if field.metadata["flag"] or field.name in WRITTEN_OUT else ""
     default = "" if field.default in (None, ()) else f"`{_text(field.default)}`"
     cells = [f"`{field.name}`", flag, default, allowed(field, kind), field.metadata["help"]]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

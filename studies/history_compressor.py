@@ -7,8 +7,7 @@ conventional recurrent network failed after 1,000,000 training sequences; of 17 
 needed fewer than 5,000. The 1993 result claims more than 1,000 virtual layers. Figures are quoted second-hand.
 
 - 20 steps: a stream of sequences "a b1 ... b20 1" and "x b1 ... b20 0" in random order without marks between them. A
-run
-  is through when the automatizer alone expects every symbol but the first, with a probability of at least 0.9, in
+  run is through when the automatizer alone expects every symbol but the first, with a probability of at least 0.9, in
   100 sequences on end, while it learns; the number of the last of these is reported. Beside it stands the same network
   with the same training and no distillation, over 5,000 sequences. This is fewer than the published million: it shows
   that the pair is quicker, not that the other never learns.

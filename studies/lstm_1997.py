@@ -26,15 +26,28 @@ sequences each seed had. Means are over solved seeds, as in the paper.
 
 What differs from the paper. There are 10 seeds a case where the paper has 10 to 30 trials, and a limit on sequences
 where it has none, or 5 million. Reber: the paper runs 10 networks on each of 3 pairs of sets; here seeds take the 3
-pairs in turn. Two cases that are not the paper's stand beside its own: Reber with biases of the output units, and
-adding with the cross-entropy as error, which leaves the output unit's slope out of the gradient.
+pairs in turn. Three cases that are not the paper's stand beside its own: Reber with biases of the output units, Reber
+with 8 blocks, and adding with the cross-entropy as error, which leaves the output unit's slope out of the gradient.
 
-What was tried on other seeds, where the paper's figures were not reached. Reber with 4 blocks of 1: none of 30 networks
-was solved in 30,000 sequences with the paper's settings, nor with activations that begin at 0.5 instead of 0; one or
-none where cells are biased too; weights that change at every step and an error twice as large did not help. With biased
-outputs 8 of 30 were solved, after 11,800 sequences on average. Adding: with the squared error none of 4 was solved in
-400,000 sequences, since a few of 2000 sequences were still wrong, at a mean error of 0.006 after 150,000; with the
-cross-entropy both of 2 were, after 93,000. Long lag: 3 of 3 were solved, after 145,000 instead of 30,000.
+What was found on other seeds, where the paper's figures were not reached. Most of it comes from separate
+programs of the same equations, of which no file is here; some fifty settings were tried with them, so the best of them
+flatter. Figures after the word "here" are of this study's own code.
+
+- Reber, 4 blocks of 1, as published: 1 of 48 networks was solved in 30,000 sequences (here: 0 of 30), 2 of 48 in
+  300,000; at the rate 0.1, 4 of 48 in 100,000. 3 blocks of 2: 2 of 48. None of these changed that: weights that change
+  at every step, activations that begin at 0.5, an error twice as large, first weights up to 1, all legal symbols as
+  targets, sets without repeated strings, the cross-entropy, momentum, inputs of -1 and 1, units that see what others
+  send at the same step, g in [-1, 1] and h in [-2, 2] as the caption of table 10 has it, and success where the most
+  active unit alone is a legal one. With biased outputs 5 of 48 were solved (here: 8 of 30), and 16 of 48 with input
+  gates that begin at -2 besides. With 8 blocks, two for each bias of the output gates, 43 of 48 were, after 7,900
+  sequences on average (here: 5 of 6, after 5,350). So the rule learns the task at the published speed, with twice the
+  blocks; what made 4 enough in the paper was not found.
+- Adding: the mean error of 8 of 16 networks was below 0.01 after 90,000 sequences, that of all after 240,000, but after
+  300,000 still 4 to 15 of the last 2000 answers were wrong. In four networks looked at after 150,000, all 56 wrong
+  answers of 3000 each had a target within about 0.05 of 0 or 1, where the logistic output unit's slope is small.
+  15 of 16 networks met the criterion within a million sequences, after 711,000 on average instead of 74,000; with
+  cross-entropy, 13 of 16 in 150,000, after 111,000.
+- Long lag: 3 of 3 were solved here, after 145,000 instead of 30,000.
 """
 
 from __future__ import annotations
@@ -119,11 +132,12 @@ def orders(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tens
 
 
 _FOUR = Shape(7, 4, 1, 7, "gates", 0.2, output_gates=(-1.0, -2.0, -3.0, -4.0))
+_EIGHT = replace(_FOUR, blocks=8, output_gates=(-1.0, -1.0, -2.0, -2.0, -3.0, -3.0, -4.0, -4.0))
 _THREE = Shape(7, 3, 2, 7, "gates", 0.2, output_gates=(-1.0, -2.0, -3.0))
 _PAIRS = Shape(2, 2, 2, 1, "all", 0.1, input_gates=(-3.0, -6.0))
 _REBER = Case("reber, 4 blocks of 1", _FOUR, 0.5, 30_000, share="0.97", sequences="9,500")
 _ADDING = Case(
-    "adding, T = 100", _PAIRS, 0.5, 500_000, sums, 0.04, mean=0.01, share="1 (10 trials)", sequences="74,000"
+    "adding, T = 100", _PAIRS, 0.5, 1_000_000, sums, 0.04, mean=0.01, share="1 (10 trials)", sequences="74,000"
 )
 CASES = {
     "reber": [
@@ -136,6 +150,7 @@ CASES = {
             share="",
             sequences="",
         ),
+        replace(_REBER, title="reber, 8 blocks of 1", shape=_EIGHT, share="", sequences=""),
     ],
     "lag": [
         Case(

@@ -7,18 +7,22 @@ with few errors (Graves et al. 2014, figure 4); a differentiable neural computer
 memory without training (Graves et al. 2016, extended data figure 2). No number is given there that these could be held
 against; what is wanted is our own.
 
-- copy: a machine with an LSTM of 100 units and 128 slots of 20 numbers is trained on 1 to 20 vectors of 8 bits for at
-  most 3 minutes of one processor core; the best network on sequences of 40 is judged on other sequences of 80.
+- copy: a machine with a feed-forward controller of 100 units and 128 slots of 20 numbers is trained on 1 to 20 vectors
+  of 8 bits for at most 3 minutes of one processor core: on up to 4 first, and on up to 4 more whenever the running mean
+  of the loss falls below 0.05. The best network on sequences of 40 is judged on other sequences of 80.
 - computer: a computer with an LSTM of 64 units and 16 slots of 16 numbers is trained on 1 to 10 vectors of 6 bits; the
   best one on sequences of 10 is given 64 slots and judged on sequences of 40.
-- repeat, recall: machines as for copying are trained on repeat copying (1 to 10 vectors, 1 to 10 times) and on
-  associative recall (2 to 6 items of 3 vectors of 6 bits), and judged on other sequences of these sizes.
+- repeat, recall: machines with an LSTM of 100 units in that place are trained on repeat copying (1 to 10 vectors, 1 to
+  10 times) and on associative recall (2 to 6 items of 3 vectors of 6 bits), and judged on other sequences of these
+  sizes.
 
-All are trained by Adam on the cross-entropy of the bits that are asked for, with gradients clipped at norm 10, 16 new
-sequences of one size an update, and stop when no bit is wrong in two validations on end.
+All are trained by Adam on the cross-entropy of the bits that are asked for, 16 new sequences of one size an update,
+with gradients clipped at norm 1 for copying and 10 elsewhere. They stop when no bit is wrong in two validations on end,
+in copying in eight: at length 80 the errors still changed after sequences of 40 were right.
 
-What differs from the papers: Adam in place of RMSProp, one head of each kind in the computer, mini-batches. The rate
-of the machine was tried on seed 100; no other setting was tuned.
+What differs from the papers: Adam in place of RMSProp, one head of each kind in the computer, mini-batches, lengths
+that grow. The controller, the rate, the clipping and the growing lengths of copying were chosen on seeds 100 to 103,
+which are not reported; of the other parts only the machine's rate was tried, on seed 100.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from _data import Claim, claim, finish, parser, threads
@@ -36,13 +41,34 @@ from torch import Tensor, nn
 from recurra.cells.base import Cell
 from recurra.cells.external.dnc import DNC
 from recurra.cells.external.ntm import NTM
+from recurra.cells.state import HiddenState
 from recurra.problems.associative_recall import associative_recall
 from recurra.problems.copying import Recall, copy_problem, recall_loss, repeat_copy_problem, wrong_bits
 from recurra.unroll import unroll
 
-BATCH, CLIP, EVERY = 16, 10.0, 100
+BATCH, EVERY = 16, 50
+LEARNED = 0.05
+"""The running mean of the loss, in nats a bit, below which a machine goes on to longer sequences."""
 RATES = {NTM: 3e-3, DNC: 1e-3}
 PARTS = ("copy", "computer", "repeat", "recall")
+
+
+class FeedForward(Cell):
+    """A controller without a memory of its own, y = tanh(W x + b): what is to be kept has to go through the slots."""
+
+    def __init__(self, input_size: int, hidden_size: int, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(input_size, hidden_size)
+        self.map = nn.Linear(input_size, hidden_size, device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        self.map.reset_parameters()
+
+    def project(self, x: Tensor) -> Tensor:
+        return self.map(x)
+
+    def advance(self, projected: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        h = torch.tanh(projected)
+        return h, HiddenState(h)
 
 
 class Network(nn.Module):
@@ -69,20 +95,28 @@ class Trained:
 Draw = Callable[[torch.Generator], Recall]
 
 
-def train(network: Network, draw: Draw, validate: Draw, seed: int, seconds: float) -> Trained:
-    """Train for at most `seconds` of one core; the best network is the one with the fewest wrong bits in validation."""
+def train(
+    network: Network, stages: list[Draw], validate: Draw, seed: int, seconds: float, clip: float = 10.0, end: int = 2
+) -> Trained:
+    """Train for at most `seconds` of one core, stage after stage, until `end` validations on end are faultless.
+
+    The best network is the one with the fewest wrong bits in validation, of equals the last one.
+    """
     chance = torch.Generator().manual_seed(10_000 + seed)
     optimiser = torch.optim.Adam(network.parameters(), RATES[type(network.cell)])
-    begun, updates, clean = time.process_time(), 0, 0
+    begun, updates, clean, stage, mean = time.process_time(), 0, 0, 0, 1.0
     best = Trained(copy.deepcopy(network), 0, 0.0, float("inf"))
-    while clean < 2 and time.process_time() - begun < seconds:
-        told = draw(chance)
+    while clean < end and time.process_time() - begun < seconds:
+        told = stages[stage](chance)
         loss = recall_loss(network(told.x), told)
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
         updates += 1
+        mean = 0.95 * mean + 0.05 * loss.item()
+        if mean < LEARNED and stage + 1 < len(stages):
+            stage, mean = stage + 1, 0.3
         if updates % EVERY == 0:
             wrong = mean_wrong(network, validate(torch.Generator().manual_seed(20_000 + seed)))
             clean = clean + 1 if wrong == 0 else 0
@@ -110,24 +144,26 @@ def between(low: int, high: int, chance: torch.Generator) -> int:
     return int(torch.randint(low, high + 1, (1,), generator=chance))
 
 
-def machine(inputs: int, bits: int, seed: int, quick: bool) -> Network:
+def machine(inputs: int, bits: int, seed: int, quick: bool, controller: str | type[Cell] = "lstm") -> Network:
     """A neural Turing machine for these inputs."""
     torch.manual_seed(seed)
     units, slots, width = (32, 16, 8) if quick else (100, 128, 20)
-    return Network(NTM(inputs, units, slots=slots, width=width), bits)
+    return Network(NTM(inputs, units, slots=slots, width=width, controller=controller), bits)
 
 
 def part_copy(seed: int, quick: bool, seconds: float) -> tuple[Trained, float, float]:
     """Copying by a Turing machine, judged at 4 times the length."""
     bits, longest = (2, 2) if quick else (8, 20)
 
-    def draw(chance: torch.Generator) -> Recall:
-        return copy_problem([between(1, longest, chance)] * BATCH, bits, chance)
+    def up_to(most: int) -> Draw:
+        return lambda chance: copy_problem([between(1, most, chance)] * BATCH, bits, chance)
 
     def fixed(length: int, count: int) -> Draw:
         return lambda chance: copy_problem([length] * count, bits, chance)
 
-    found = train(machine(bits + 1, bits, seed, quick), draw, fixed(2 * longest, 16), seed, seconds)
+    network = machine(bits + 1, bits, seed, quick, FeedForward)
+    stages = [up_to(most) for most in ((longest,) if quick else range(4, longest + 1, 4))]
+    found = train(network, stages, fixed(2 * longest, 16), seed, seconds, clip=1.0, end=8)
     return found, *judge(found.network, fixed(4 * longest, 32)(torch.Generator().manual_seed(30_000 + seed)))
 
 
@@ -143,7 +179,7 @@ def part_computer(seed: int, quick: bool, seconds: float) -> tuple[Trained, floa
     def fixed(length: int, count: int) -> Draw:
         return lambda chance: copy_problem([length] * count, bits, chance)
 
-    found = train(Network(cell, bits), draw, fixed(longest, 64), seed, seconds)
+    found = train(Network(cell, bits), [draw], fixed(longest, 64), seed, seconds)
     found.network.cell.slots = 4 * slots  # type: ignore[assignment]
     return found, *judge(found.network, fixed(4 * longest, 64)(torch.Generator().manual_seed(30_000 + seed)))
 
@@ -160,7 +196,7 @@ def part_repeat(seed: int, quick: bool, seconds: float) -> tuple[Trained, float,
         counts = [between(1, longest, chance) for _ in range(64)]
         return repeat_copy_problem(counts, [between(1, most, chance) for _ in counts], bits, generator=chance)
 
-    found = train(machine(bits + 2, bits + 1, seed, quick), draw, mixed, seed, seconds)
+    found = train(machine(bits + 2, bits + 1, seed, quick), [draw], mixed, seed, seconds)
     return found, *judge(found.network, mixed(torch.Generator().manual_seed(30_000 + seed)))
 
 
@@ -174,7 +210,7 @@ def part_recall(seed: int, quick: bool, seconds: float) -> tuple[Trained, float,
     def mixed(chance: torch.Generator) -> Recall:
         return associative_recall([between(2, most, chance) for _ in range(64)], bits, generator=chance)
 
-    found = train(machine(bits + 2, bits, seed, quick), draw, mixed, seed, seconds)
+    found = train(machine(bits + 2, bits, seed, quick), [draw], mixed, seed, seconds)
     return found, *judge(found.network, mixed(torch.Generator().manual_seed(30_000 + seed)))
 
 

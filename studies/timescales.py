@@ -24,8 +24,9 @@ units, 1000 steps of Adam on all six paths at once, with a learning rate that fa
 gradient held to the norm 1. A path is played in order where each of its rounds is nearer to its own loop than to the
 other two.
 
-These settings were chosen on seeds 100 and 101, which are not among those reported, with both pairs of time constants
-alike. Nothing was tuned in the other two parts.
+These settings were chosen on seeds 100 to 105, with both pairs of time constants alike; what is wanted was set on those
+and on seeds 0 to 4. Seeds from 200 on are reported, none of which was looked at before. Nothing was tuned in the other
+two parts.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ from recurra.unroll import unroll
 
 UPDATES = 1000
 """Of generation: steps of Adam."""
+FIRST_SEED = 200
+"""Of generation: the first of the seeds reported."""
 BANDWIDTH, SPAN = 1.0, 20.0
 """Of sampling: B, and the time after which the signal repeats itself."""
 
@@ -59,11 +62,11 @@ def generation(seeds: int, quick: bool) -> list[Claim]:
     # Rounds of each loop, the true path's share of the inputs in learning, and the ratio and the error asked for.
     rows = ((2, 0.1, ">= 3", "<= 0.02"), (4, 0.1, ">= 20", "<= 0.02"), (4, 0.0, ">= 3", "<= 0.05"))
     for repeats, share, ratio, error in rows[:1] if quick else rows:
-        found, ordered = learn(repeats, range(seeds), 60 if quick else UPDATES, share)
+        found, ordered = learn(repeats, range(FIRST_SEED, FIRST_SEED + seeds), 60 if quick else UPDATES, share)
         path = f"{3 * repeats * PERIOD} steps" + ("" if share else ", own output alone")
         for name, errors, shares in zip(("4 and 60", "4 and 4"), found.tolist(), ordered.tolist(), strict=True):
             for seed in range(seeds):
-                text = f"{path}, time constants {name}, seed {seed}"
+                text = f"{path}, time constants {name}, seed {FIRST_SEED + seed}"
                 print(f"{text}: error {errors[seed]:.2g} of the variance, {shares[seed]:.0%} in order", flush=True)
             asked = name == "4 and 60"
             text = f"MTRNN {name}, {path}: error / variance in the closed loop"

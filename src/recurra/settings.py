@@ -82,7 +82,7 @@ class TrainSettings:
         None, "bound on training time: 90, 90s, 5m, 1h", flag=True, low=0.0, may_change=True
     )
     seed: int = option(0, "seed; the same seed gives the same bits on a CPU", flag=True, low=0)
-    rule: str = option("bptt", "gradient rule: bptt, or tbptt(k1,k2)")
+    rule: str = option("bptt", "gradient rule or search: bptt, tbptt(k1,k2), rtrl, snap1, ga, cosyne ...")
     batch_size: int | None = option(None, "sequences a step", low=1)
     learning_rate: float | None = option(None, "peak learning rate", low=0.0)
     find_learning_rate: bool = option(False, "look for the learning rate before training")

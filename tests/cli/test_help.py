@@ -96,3 +96,9 @@ def test_info_lists(what: str, words: str, recurra: Callable) -> None:
     result = recurra("info", what)
     assert result.code == 0 and words in result.out
     assert all(line == line.rstrip() for line in result.out.splitlines())
+
+
+def test_a_misspelled_list_is_named(recurra: Callable) -> None:
+    result = recurra("info", "rule")
+    assert result.code == 2 and "'rule' is neither a folder nor a list" in result.err
+    assert "recurra info rules" in result.err

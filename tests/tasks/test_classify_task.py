@@ -126,7 +126,7 @@ def test_saved_and_restored_gives_the_same_predictions_and_figures(trained: Any)
     assert other.predict(network, new).equals(task.predict(learner, new))
     one, two = task.evaluate(learner, new), other.evaluate(network, new)
     assert one.metrics == two.metrics and one.baselines == two.baselines and one.headline == two.headline
-    assert "on 30 new sequences" in one.headline
+    assert "on 30 given sequences" in one.headline
     assert other.describe() == task.describe()
 
 

@@ -38,9 +38,9 @@ class EffectiveMemory:
     def text(self) -> str:
         """One plain sentence."""
         if self.steps is None:
-            return f"No part of the sequences gives the last output to {self.tolerance:.0%}: all steps count."
+            return f"No part of the sequences gives the last output to {100 * self.tolerance:.0f} %: all steps count."
         steps = "step is" if self.steps == 1 else f"{self.steps} steps are"
-        return f"The last {steps} enough for the last output to {self.tolerance:.0%}."
+        return f"The last {steps} enough for the last output to {100 * self.tolerance:.0f} %."
 
     def draw(self, axes: Any) -> None:
         """Draw error against steps on matplotlib's axes."""

@@ -40,8 +40,8 @@ class GateSaturation:
     def text(self) -> str:
         """One plain sentence a gate."""
         return " ".join(
-            f"{name}: {float(self.shut[name].mean()):.0%} of the time below {self.low:g}, "
-            f"{float(self.open[name].mean()):.0%} above {self.high:g}."
+            f"{name}: {100 * float(self.shut[name].mean()):.0f} % of the time below {self.low:g}, "
+            f"{100 * float(self.open[name].mean()):.0f} % above {self.high:g}."
             for name in self.mean
         )
 

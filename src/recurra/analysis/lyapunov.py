@@ -67,7 +67,8 @@ class LyapunovSpectrum:
         width = torch.where(self.band.isfinite(), self.band, torch.zeros_like(self.band))
         axes.axhline(0.0, linewidth=0.8, color="grey")
         axes.errorbar(place, self.exponents.tolist(), yerr=width.tolist(), fmt="o", markersize=3)
-        axes.set_xlabel("number")
+        axes.set_xlabel("exponent, the largest first")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("Lyapunov exponent")
 
 

@@ -48,7 +48,7 @@ class MemoryCapacity:
         """Draw what is told against the delay on matplotlib's axes."""
         axes.plot(self.delays, self.each, "o-", markersize=3)
         axes.set_xlabel("delay")
-        axes.set_ylabel("share of the input told from the state")
+        axes.set_ylabel("told from the state, 1 for each input")
 
 
 def memory_capacity(

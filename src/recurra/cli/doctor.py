@@ -57,7 +57,8 @@ def doctor(json: Json = False) -> int:
 def _devices() -> list[str]:
     import torch
 
-    devices = [f"cpu ({torch.get_num_threads()} threads)"]
+    threads = torch.get_num_threads()
+    devices = [f"cpu ({threads} thread{'' if threads == 1 else 's'})"]
     devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
     return devices + (["mps"] if torch.backends.mps.is_available() else [])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from recurra.cells.registry import CELLS
 from recurra.cli.flags import Json
 from recurra.cli.terminal import Terminal, number
+from recurra.errors import UsageError
 from recurra.learn.rules.registry import RULES
 from recurra.learn.search.registry import GRAPH_SEARCHES, SEARCHES
 from recurra.tasks.registry import TASKS
@@ -42,7 +45,17 @@ def info(what: What, input_size: InputSize = 8, hidden_size: HiddenSize = 64, js
         for line in _left_aligned([header, *rows]):
             terminal.say(line)
     else:
+        _not_a_misspelled_list(what)
         _model(what, terminal, json)
+
+
+def _not_a_misspelled_list(what: str) -> None:
+    lists = ["cells", *TABLES]
+    near = get_close_matches(what.lower(), lists, 1, 0.8)
+    if near and not Path(what).exists():
+        need = f"a model or run folder, or one of {', '.join(lists)}"
+        cure = f"recurra info {near[0]}"
+        raise UsageError(f"{what!r} is neither a folder nor a list", where="recurra info", need=need, cure=cure)
 
 
 def _cell_facts(input_size: int, hidden_size: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from recurra.report.markup import Html, bar, details, h, join, name, paragraph, 
 from recurra.report.record import Event, Record
 from recurra.report.words import NOTHING, count, finite, floats, number, percent
 
-MATRIX_CLASSES, SIDE_BY_SIDE, CONFUSIONS, MISTAKES = 40, 12, 25, 12
+MATRIX_CLASSES, SIDE_BY_SIDE, CONFUSIONS, MISTAKES, ENOUGH = 40, 12, 25, 12, 10
 
 
 def section(record: Record) -> Html | None:
@@ -151,7 +151,9 @@ def _reliability(event: Event | None) -> Html | None:
                 linestyle="--",
                 linewidth=1.4,
             )
-        axes.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], color=COLOURS["model"])
+        # A line through bins of a few sequences would zigzag between 0 and 1 by chance; their dots stand alone.
+        sure = [b for b in bins if not finite(b.get("count")) or b["count"] >= ENOUGH]
+        axes.plot([b["confidence"] for b in sure], [b["accuracy"] for b in sure], color=COLOURS["model"])
         # A dot's area says how many sequences it stands for.
         sizes = [18 + 130 * (b.get("count") or 0) / most if most else 30 for b in bins]
         axes.scatter(
@@ -177,7 +179,7 @@ def _reliability(event: Event | None) -> Html | None:
         error += f"; it was {number(100 * before, 3)} before calibration"
     told = (
         "On the diagonal, “90 % sure” is right 9 times out of 10; below it the model is too sure of itself. "
-        "Larger dots stand for more sequences."
+        f"Larger dots stand for more sequences; the line joins those of {ENOUGH} or more."
     )
     keys = [("this model", "model", "dot"), ("perfectly honest", "line", "solid")]
     if before_bins:

@@ -42,7 +42,7 @@ def judge_sequences(
         classes: names of the classes.
         class_weight: (C,) weights of the loss; where they differ from 1 the main metric is balanced accuracy.
         temperature: of the calibration.
-        part: what these sequences are: "held-out", "validation" or "new".
+        part: what these sequences are: "held-out", "validation" or "given".
         warnings: to go before the others.
     """
     weighted = bool(np.any(class_weight != class_weight[0]))

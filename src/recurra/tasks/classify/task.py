@@ -217,7 +217,7 @@ class ClassifyTask:
                 f"{len(data.label) - len(known)} of {len(data.label)} sequences have no label or a class that the "
                 "model does not know; they are left out of every figure."
             )
-        return self._judgement(learner, data, self._inputs(data), known, self._summaries(data), "new", warnings)
+        return self._judgement(learner, data, self._inputs(data), known, self._summaries(data), "given", warnings)
 
     def _judgement(
         self,

@@ -39,7 +39,7 @@ def speak(
         label: (n,) true classes.
         predicted: name ("model" and each baseline) to predicted classes (n,).
         classes: names of the classes.
-        part: what was measured on: "held-out", "validation" or "new".
+        part: what was measured on: "held-out", "validation" or "given".
         weighted: whether rare classes were weighted up.
     """
     count = len(label)
