@@ -11,7 +11,7 @@ import torch
 from streams import Network, Window, by_autograd, by_rule, distance, gradients, stream
 from torch import Tensor, nn
 
-from recurra.cells.registry import CELLS, cell_class
+from recurra.cells.registry import CELLS
 from recurra.learn.rules import RTRL, BlockRTRL, SnAp
 from recurra.learn.rules.rtrl import Carried
 
@@ -60,8 +60,7 @@ def test_every_cell_is_served_exactly(rule: Any) -> None:
     off = {}
     for name, row in CELLS.items():
         if row.driver == "unroll":
-            # A few slots are a memory too, and take a fraction of the time.
-            learner = Network(name, **({"slots": 6} if cell_class(name)[0].external_memory else {}))
+            learner = Network(name)
             off[name] = distance(by_rule(rule, learner, windows), by_autograd(learner, windows))
     assert len(off) > 50
     assert {name: far for name, far in off.items() if not far < 1e-10} == {}
