@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from recurra.cells import GRU
 from recurra.cells import LSTM as LSTMCell
+from recurra.engine import run_fused
 from recurra.engine.kernel import Kernel
-from recurra.engine.machine import PROCESSORS
 from recurra.engine.memory import LARGE, PAGE, Spare
 from recurra.engine.prepare import Prepare, View, panel_moves, panel_size, view_of
 from recurra.engine.strides import Move
@@ -104,12 +104,6 @@ def test_all_of_an_lstm_is_views_and_tied_weights_are_not_mixed_up() -> None:
         assert torch.allclose(found, layer(x)[0], atol=1e-6)
 
 
-def test_code_for_every_processor_lays_weights_out_by_its_own_vectors() -> None:
-    sizes = {name: Kernel(LSTMCell(3, 20), torch.float32, False, machine=each) for name, each in PROCESSORS.items()}
-    lanes = {name: kernel.machine.lanes(False) for name, kernel in sizes.items()}
-    assert lanes == {"x86-64": 4, "x86-64-v3": 8, "x86-64-v4": 16, "aarch64": 4}
-
-
 def test_a_survey_tells_settings_apart_and_names_every_weight() -> None:
     cell = GRU(3, 4)
     key, weights = survey(cell)
@@ -143,7 +137,29 @@ def test_memory_comes_back_when_nothing_refers_to_it_and_no_more_is_kept_than_al
     other = spare.take(LARGE)
     del again, other
     gc.collect()
-    assert spare.held == 3 * PAGE, "one of the two went back to the system"
+    assert list(spare.free) == [LARGE] and spare.held == LARGE, "there is room for one: the one given back last"
+
+
+def test_sizes_that_are_no_longer_wanted_make_room() -> None:
+    spare = Spare(limit=2 * LARGE)
+    for step in range(1, 9):
+        lease = spare.take(LARGE + step * PAGE if step < 8 else LARGE)
+        del lease
+        gc.collect()
+        assert spare.held <= 2 * LARGE
+    assert list(spare.free) == [LARGE], "the sizes wanted before took too much room for both"
+    lease = spare.take(4 * LARGE)
+    del lease
+    gc.collect()
+    assert list(spare.free) == [LARGE], "one block beyond the limit is not kept, and drives nothing out"
+
+
+def test_a_first_states_gradient_is_the_callers_own() -> None:
+    cell = LSTMCell(2, 256)
+    state = [torch.randn(4096, 256, requires_grad=True) for _ in range(2)]
+    y, _ = run_fused(cell, torch.randn(2, 4096, 2), type(cell.initial_state(1))(*state), None, None, False)
+    gradient, _ = torch.autograd.grad(y.sum(), state)
+    assert gradient.untyped_storage().resizable()
 
 
 @pytest.mark.parametrize("size", [1 << 16, 3 << 16, LARGE])

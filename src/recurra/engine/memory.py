@@ -60,7 +60,7 @@ class Spare:
     with zeros each time, which took a tenth of a step.
 
     Args:
-        limit: bytes that are kept at most; what is given back beyond that goes to the system.
+        limit: bytes that are kept at most; what is beyond that goes back to the system.
     """
 
     def __init__(self, limit: int):
@@ -74,10 +74,7 @@ class Spare:
         step = PAGE if size >= LARGE else STEP
         whole = -(-size // step) * step
         with self._lock:
-            found = self.free.get(whole)
-            block = found.pop() if found else None
-            if block is not None:
-                self.held -= whole
+            block = self._pop(whole) if whole in self.free else None
             if whole not in self._kinds:
                 self._kinds[whole] = self._kind(whole)
         if block is None:
@@ -90,11 +87,26 @@ class Spare:
         return lease
 
     def give(self, block: mmap.mmap, whole: int) -> None:
-        """Take a block back."""
+        """Take a block back; blocks of sizes that were not wanted for longest make room for it."""
         with self._lock:
-            if self.held + whole <= self.limit:
-                self.held += whole
-                self.free.setdefault(whole, []).append(block)
+            if whole > self.limit:
+                return
+            while self.held + whole > self.limit:
+                self._pop(next(iter(self.free)))
+            # Put last in the table, as the size that was wanted latest.
+            blocks = self.free.pop(whole, [])
+            blocks.append(block)
+            self.free[whole] = blocks
+            self.held += whole
+
+    def _pop(self, whole: int) -> mmap.mmap:
+        """One of the blocks of a size, of which there is one."""
+        blocks = self.free[whole]
+        block = blocks.pop()
+        if not blocks:
+            del self.free[whole]
+        self.held -= whole
+        return block
 
     def _kind(self, whole: int) -> Any:
         spare = self

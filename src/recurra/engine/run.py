@@ -157,7 +157,8 @@ def _pull(
     longest = max(count for _, count in cut)
     made = {name: kernel.own(longest * batch, width) for name, width in widths.items()}
     for k, gradient in enumerate(final):
-        turns = kernel.own(2, batch, gradient.shape[1])
+        # The first state's gradient, which the caller gets, is one half of it.
+        turns = kernel.new(2, batch, gradient.shape[1])
         turns[cut[-1][1] & 1] = gradient
         buffers[f"g{k}"] = buffers[f"d{k}"] = turns
         buffers[f"n{k}"] = buffers.get(f"s{k}", turns)

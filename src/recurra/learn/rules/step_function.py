@@ -191,7 +191,9 @@ class Step:
         for tensor in {id(part): part for part in parts}.values():
             if tensor.requires_grad:
 
-                def stop(arriving: Tensor, key: int = id(tensor)) -> Tensor:
+                def stop(arriving: Tensor | None, key: int = id(tensor)) -> Tensor | None:
+                    if arriving is None:  # a step with gradients of its own said that nothing arrives
+                        return None
                     seen[key] = arriving
                     return torch.zeros_like(arriving)
 
