@@ -39,12 +39,22 @@ def test_a_search(task: str, sales: Path, gestures: Path, tmp_path: Path, recurr
     assert recurra("predict", tmp_path / "run", data, "--quiet", "-o", tmp_path / "out.csv").code == 0
 
 
-@pytest.mark.parametrize("rule", ["snap1", pytest.param("rtrl", marks=pytest.mark.slow)])
+SLOW = ("rtrl", "onlineadjoint(2)")
+
+
+@pytest.mark.parametrize("rule", ["snap1", *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)])
 def test_an_on_line_rule(rule: str, gestures: Path, tmp_path: Path, recurra: Callable) -> None:
     result = recurra("train", gestures, *CLASSIFY, *SMALL, "--rule", rule, "--quiet", "--out", tmp_path / "run")
     assert result.code == 0, result.err
     row = logged(tmp_path / "run", "evaluation")[-1]
     assert row["gradient_norm"] > 0 and "evaluations" not in row
+
+
+@pytest.mark.slow
+def test_the_adjoint_graph_trains_forecasts_too(sales: Path, tmp_path: Path, recurra: Callable) -> None:
+    result = recurra("train", sales, *FORECAST, *SMALL, "--rule", "adjoint", "--quiet", "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert logged(tmp_path / "run", "evaluation")[-1]["gradient_norm"] > 0
 
 
 @pytest.mark.slow
@@ -66,6 +76,7 @@ def test_a_search_goes_on_where_it_stopped(sales: Path, tmp_path: Path, recurra:
 
 REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a name": (("--rule", "rtlr"), ("'rtlr' is neither a gradient rule nor a search", "did you mean 'rtrl'?")),
+    "a search of graphs": (("--rule", "neat"), ("neat finds a network of its own", "recurra.learn.search.neat.NEAT")),
     "an argument": (("--rule", "ga(populaton=4)"), ("GA: 'populaton' is no argument", "'population'")),
     "both directions": (
         ("--rule", "rtrl", "--set", "bidirectional=true"),

@@ -93,6 +93,41 @@ def test_single_precision_and_empty_batches() -> None:
         assert float(loss) == 0 and not any(bool(part.any()) for part in found.values())
 
 
+def test_what_dropout_draws_is_a_constant_of_its_step(double: None) -> None:
+    """Back-propagation by autograd through the same steps, which draw the same numbers."""
+    learner, batch = SequenceLearner(Recurrent("elman", 2, 4, 2, dropout=0.5)), sequences(4)
+    torch.manual_seed(8)
+    loss, found = gradient_by(Adjoint(), learner, batch)
+    torch.manual_seed(8)
+    learner.zero_grad()
+    state, losses = None, []
+    for t in range(4):
+        part, state = learner(batch, t, t + 1, state)
+        losses.append(part)
+    whole = torch.stack(losses).sum()
+    whole.backward()
+    assert float(loss) == pytest.approx(float(whole.detach()), rel=1e-12)
+    assert_close(found, {name: weight.grad for name, weight in learner.named_parameters()})
+    assert far_apart(found, gradient_by(Adjoint(), learner, batch)[1]) > 1e-3, "other draws, another gradient"
+
+
+class Sampled(nn.Module):
+    """Draws from chances that follow from weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.bernoulli(torch.sigmoid(self.below(x)))
+
+
+def test_draws_that_hang_on_weights_are_refused(double: None) -> None:
+    learner = SequenceLearner(LAYERS["elman"](), below=Sampled())
+    with pytest.raises(UsageError, match="draws random numbers"):
+        gradient_by(Adjoint(), learner, sequences(2))
+
+
 def test_refusals(double: None) -> None:
     both = SequenceLearner(Recurrent("elman", 2, 4, bidirectional=True))
     for rule in (Adjoint(), OnlineAdjoint(1)):

@@ -92,8 +92,9 @@ def _rules() -> tuple[list[str], list[list[str]]]:
 
 
 def _searches() -> tuple[list[str], list[list[str]]]:
-    return ["search", "what it does", "reference"], [
-        [s.name, s.summary, s.reference] for s in [*SEARCHES.values(), *GRAPH_SEARCHES.values()]
+    where = {"--rule": SEARCHES, "Python": GRAPH_SEARCHES}
+    return ["search", "what it does", "used by", "reference"], [
+        [s.name, s.summary, used, s.reference] for used, rows in where.items() for s in rows.values()
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from recurra.errors import UsageError
 from recurra.learn.rules.registry import RULES, make_rule
-from recurra.learn.search.registry import SEARCHES, SearchEntry
+from recurra.learn.search.registry import GRAPH_SEARCHES, SEARCHES, SearchEntry
 from recurra.options import closest
 
 
@@ -35,6 +35,14 @@ def refuse_unknown(text: str) -> None:
     # A number behind a rule's name is its argument, as in snap1.
     if search_named(name) is None and name not in RULES and name.rstrip("0123456789") not in RULES:
         known = [*RULES, *SEARCHES]
+        if name in GRAPH_SEARCHES:
+            path = GRAPH_SEARCHES[name].path.replace(":", ".")
+            raise UsageError(
+                f"{name} finds a network of its own, and so cannot train the one that a task builds",
+                where="rule",
+                need="one of " + ", ".join(known),
+                cure=f"in Python: {path}",
+            )
         raise UsageError(
             f"{text!r} is neither a gradient rule nor a search",
             where="rule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -215,13 +216,25 @@ def make_rule(spec: str) -> Any:
                 named[key.strip()] = word.group(2) if word else int(value)
             else:
                 positional.append(int(value))
-        module, _, attribute = RULES[name].path.partition(":")
-        return getattr(importlib.import_module(module), attribute)(*positional, **named)
+        return _kind(name)(*positional, **named)
     except (TypeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(
             f"the arguments in {spec!r} do not fit",
             where="rule",
-            need="whole numbers, as in tbptt(50) or tbptt(k1=20, k2=60)",
+            need=f"{_takes(name)}; whole numbers, as in tbptt(50) or tbptt(k1=20, k2=60)",
         ) from error
+
+
+def _kind(name: str) -> type:
+    module, _, attribute = RULES[name].path.partition(":")
+    kind: type = getattr(importlib.import_module(module), attribute)
+    return kind
+
+
+def _takes(name: str) -> str:
+    """What a rule takes, as it is written: crbp(horizon)."""
+    given = inspect.signature(_kind(name)).parameters.values()
+    words = [each.name + ("" if each.default is each.empty else f"={each.default}") for each in given]
+    return f"{name}({', '.join(words)})" if words else f"{name}, which takes none"

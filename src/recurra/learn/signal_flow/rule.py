@@ -16,6 +16,7 @@ from recurra.learn.signal_flow.adjoint import add_weight_gradient, adjoint, chec
 from recurra.learn.signal_flow.graph import SignalFlowGraph
 from recurra.learn.signal_flow.simulate import Step, Values, all_weights, handed_on, run_step
 from recurra.learn.signal_flow.tracing import traced_graph
+from recurra.nn.noise import Noise
 from recurra.types import Batch, Cost
 
 LOSS = "loss"
@@ -38,7 +39,8 @@ class Adjoint:
     Shapes: the learner's own; the gradient lands in `.grad` of each parameter, added to what is there.
 
     Raises:
-        UsageError: a step of the learner cannot be traced, draws random numbers, or computes with complex ones.
+        UsageError: a step of the learner cannot be traced, computes with complex numbers, or has noise within its
+            cells (recurrent dropout, weight drop, zoneout). What other dropout draws is a constant of its step.
 
     Differs from the paper: signals are tensors, see `SignalFlowGraph`.
 
@@ -128,13 +130,19 @@ class _Run:
             return (loss, *tensors_of(state))
 
         with stepwise(learner):
-            graph = traced_graph(step, {}, self.held, weights, [LOSS])
+            graph = traced_graph(step, {}, self.held, weights, [LOSS], draws=not _noisy_cells(learner))
         known = all_weights(graph, weights)
         done = Step(graph, known, run_step(graph, known, self.held))
         self.held = handed_on(graph, done.values)
         values = iter(self.held.values())
         self.state = map_tensors(lambda _: next(values), after[0])
         return done, adjoint(graph)
+
+
+def _noisy_cells(learner: nn.Module) -> bool:
+    """Whether noise stands in the cells' steps, where one draw serves a whole sequence: steps run alone draw anew."""
+    noises = [getattr(module, "noise", None) for module in learner.modules()]
+    return any(isinstance(noise, Noise) and (noise.recurrent or noise.weights or noise.zoneout) for noise in noises)
 
 
 def _call(batch: Batch, t: int, state: Any) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from recurra.cells.base import Cell, check_size
 from recurra.cells.state import map_state, state_tensors
 from recurra.cells.variant import with_weights
 from recurra.errors import RecurraError, UsageError
+from recurra.learn.signal_flow.draws import Draws, depends_on_numbers, is_draw
 from recurra.learn.signal_flow.graph import WHERE, Branch, Delay, Function, Gain, SignalFlowGraph
 
 ONE = "1"
@@ -85,17 +86,21 @@ def traced_graph(
     state: dict[str, Tensor],
     weights: dict[str, Tensor],
     outputs: Sequence[str],
+    *,
+    draws: bool = False,
 ) -> SignalFlowGraph:
     """The graph of `step(*inputs, *state, *weights) -> (*outputs, *next state)`.
 
     A next state may have more parts than `state`, at a first step that begins without one; the parts are then named
-    state0, state1 ...
+    state0, state1 ... With `draws`, random numbers that the step draws are constants of the graph, which then is that
+    of this one step; else they are refused.
     """
     given = [*inputs.values(), *state.values(), *weights.values()]
     # Copies: one tensor given in two places would be taken for one.
     distinct = [tensor.detach().clone() for tensor in given]
+    drawn = Draws()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), drawn:
             made = make_fx(torch.func.functionalize(step, remove="mutations_and_views"))(*distinct)
     except RecurraError:
         raise
@@ -106,6 +111,7 @@ def traced_graph(
             need="a step in tensor operations, with nothing that depends on the numbers in them",
             cure="the rule bptt",
         ) from error
+    known = drawn.values(made.graph) if draws else {}
     made.graph.eliminate_dead_code()
     results = next(node for node in made.graph.nodes if node.op == "output").args[0]
     named, after = list(outputs), results[len(outputs) :]
@@ -117,7 +123,7 @@ def traced_graph(
             need="a state of the same parts at all steps",
             cure="the rule bptt",
         )
-    reading = _Reading(made, [*inputs, *state], list(weights), {*named, *parts})
+    reading = _Reading(made, [*inputs, *state], list(weights), {*named, *parts}, known)
     branches = reading.branches
     branches += [Gain(reading.as_signal(node), name) for node, name in zip(results, named, strict=False)]
     branches += [Delay(reading.as_signal(node), target) for node, target in zip(after, parts, strict=True)]
@@ -143,8 +149,15 @@ class _Reading:
     products with weights become gains, all else functions.
     """
 
-    def __init__(self, made: fx.GraphModule, signals: list[str], weights: list[str], taken: set[str]):
-        self.made = made
+    def __init__(
+        self,
+        made: fx.GraphModule,
+        signals: list[str],
+        weights: list[str],
+        taken: set[str],
+        drawn: dict[fx.Node, Tensor],
+    ):
+        self.made, self.drawn = made, drawn
         self.branches: list[Branch] = []
         self.derived: list[Function] = []
         self.fixed: dict[fx.Node, Any] = {}  # what constants' operations give
@@ -163,8 +176,10 @@ class _Reading:
                 self.read(node)
 
     def read(self, node: fx.Node) -> None:
-        tags = getattr(node.target, "tags", ())
-        if torch.Tag.nondeterministic_seeded in tags:
+        if is_draw(node.target):
+            if node in self.drawn and not depends_on_numbers(node, self.fixed):
+                self.fixed[node] = self.drawn[node]
+                return
             raise UsageError(
                 f"the step draws random numbers ({_label(node)})",
                 where=WHERE,

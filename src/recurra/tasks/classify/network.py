@@ -215,7 +215,8 @@ class SequenceNetwork(nn.Module):
     def _mixed(self, features: Tensor, label: Tensor, ended: Tensor) -> Tensor:
         """Losses (batch,) with each sequence mixed with a partner; one that has not ended yet mixes with nobody."""
         partner = torch.randperm(len(label), device=label.device)
-        share = torch.distributions.Beta(self.mixing, self.mixing).sample().to(features)
+        # From Beta(mixing, mixing): the operation under torch.distributions.Beta, which itself cannot be traced.
+        share = torch._sample_dirichlet(torch.full((2,), self.mixing))[0].to(features)
         own = torch.where(ended[partner], torch.maximum(share, 1 - share), torch.ones_like(share))
         mixed = own[:, None] * features + (1 - own)[:, None] * features[partner]
         logits = self.head(self.dropout(mixed)).to(features.dtype)

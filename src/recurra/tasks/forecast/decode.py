@@ -79,7 +79,7 @@ def _recursive(
     made = torch.zeros(size, PATHS, horizon, d, dtype=torch.float64, device=device)
     for k in range(horizon):
         at = paths.lags + steps + k
-        quantiles = network.quantiles(last, paths, scaled, torch.tensor([steps + k], device=device))[:, 0, 0]
+        quantiles = network.quantiles(last, paths, scaled, np.array([steps + k]))[:, 0, 0]
         value = sample(quantiles, network.levels, draws[:, k].reshape(size * PATHS, d).float())
         scaled[:, at] = value
         made[:, :, k] = value.view(size, PATHS, d).double()
@@ -121,6 +121,6 @@ def _repeat_batch(batch: WindowBatch, times: int) -> WindowBatch:
     per_window = {
         f.name: getattr(batch, f.name).repeat_interleave(times, 0)
         for f in fields(batch)
-        if f.name != "forks" and isinstance(getattr(batch, f.name), Tensor)
+        if isinstance(getattr(batch, f.name), Tensor)
     }
     return replace(batch, **per_window)

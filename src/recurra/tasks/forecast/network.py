@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -196,10 +197,10 @@ class ForecastNetwork(nn.Module):
             values.append(torch.stack([look(target - back - i * m) for i in range(turns)]).mean(0))
         return torch.stack(values, -1)
 
-    def quantiles(self, hidden: Tensor, batch: WindowBatch, scaled: Tensor, forks: Tensor) -> Tensor:
+    def quantiles(self, hidden: Tensor, batch: WindowBatch, scaled: Tensor, forks: np.ndarray) -> Tensor:
         """Scaled quantiles `(batch, forks, horizon, targets, levels)` from the states `(forks, batch, hidden)`."""
         shape = self.shape
-        at = batch.lags + forks
+        at = torch.from_numpy(batch.lags + forks).to(scaled.device)
         anchors = self.anchor_values(scaled, at)
         size, count, horizon, d, _ = anchors.shape
         rows = at[:, None] + torch.arange(horizon, device=at.device)
@@ -230,13 +231,17 @@ class ForecastNetwork(nn.Module):
         inputs, scale, scaled = self.inputs(batch)
         hidden, state = self.encoder(inputs[start:stop], state)
         chosen = batch.forks[(batch.forks > start) & (batch.forks <= stop)]
-        rows = batch.lags + batch.forks[:, None] + torch.arange(self.shape.horizon, device=batch.forks.device)
-        weight = batch.seen[:, rows].sum().clamp_min(1) * len(self.shape.levels)
+        weight = batch.seen[:, self._ahead_of(batch, batch.forks)].sum().clamp_min(1) * len(self.shape.levels)
         if not len(chosen):
             return hidden.sum() * 0.0, state
         predicted = self.quantiles(hidden[chosen - 1 - start], batch, scaled, chosen)
-        rows = batch.lags + chosen[:, None] + torch.arange(self.shape.horizon, device=chosen.device)
+        rows = self._ahead_of(batch, chosen)
         error = scaled[:, rows][..., None] - predicted
         pinball = torch.maximum(self.levels * error, (self.levels - 1) * error)
         # A spread of a few per mille of the level can make a single error huge; it must not own the batch.
         return (pinball * batch.seen[:, rows][..., None]).clamp_max(50.0).sum() / weight, state
+
+    def _ahead_of(self, batch: WindowBatch, forks: np.ndarray) -> Tensor:
+        """The rows of the horizon after each fork."""
+        rows = batch.lags + forks[:, None] + np.arange(self.shape.horizon)
+        return torch.from_numpy(rows).to(batch.value.device)

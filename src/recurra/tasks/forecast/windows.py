@@ -38,7 +38,7 @@ class WindowBatch:
     static: Tensor
     static_codes: Tensor
     inside: Tensor
-    forks: Tensor
+    forks: np.ndarray
     lags: int
     steps: int
     series: np.ndarray
@@ -80,7 +80,7 @@ def cut(
         static=panel.static[series],
         static_codes=panel.static_codes[series],
         inside=inside,
-        forks=torch.from_numpy(plan.forks),
+        forks=plan.forks,
         lags=lags,
         steps=steps,
         series=plan.series,
