@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ class _Loop(torch.autograd.Function):
 
 def _finite(x: Tensor, flags: Tensor) -> Tensor:
     """x, with zeros where a step is left out if anything in x is not a number or endless."""
-    if bool(torch.isfinite(x.sum())):
+    if math.isfinite(x.sum().item()):
         return x
     return torch.where((flags & 1).unsqueeze(-1).bool(), x, torch.zeros_like(x))
 

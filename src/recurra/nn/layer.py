@@ -17,7 +17,7 @@ from recurra.nn.stack import Stack, run_stack, step_stack
 from recurra.nn.state_forms import StateForm
 from recurra.nn.stream import Stream
 from recurra.types import State
-from recurra.unroll import check_flags, check_lengths, in_transform
+from recurra.unroll import bounds_of, check_flags, check_lengths, in_transform
 
 BACKENDS = ("auto", "fused", "reference")
 """How a layer may be computed."""
@@ -156,8 +156,9 @@ class Layer(nn.Module):
             dt = check_dt(dt, x, x.shape[:2], where=where)
         if lengths is not None:
             lengths = check_lengths(lengths, x, where=where)
-            if not in_transform() and bool((lengths == x.shape[0]).all()):
-                lengths = None
+            seen = not in_transform() and not torch.compiler.is_compiling()
+            if x.shape[1] and seen and bounds_of(lengths)[0] == x.shape[0]:
+                lengths = None  # all are as long as x
         states = None if state is None else self._form.enter(state, stack.cells, x.shape[1], batched, where)
         return run_stack(stack, x, states, lengths=lengths, mask=mask, reset=reset, dt=dt, all_states=all_states)
 

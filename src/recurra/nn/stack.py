@@ -88,12 +88,13 @@ def run_stack(
         `(y, states, all)`: y (time, batch, features) of the last layer, one state a cell, and all states or nothing.
     """
     noise, layers = stack.drawn, len(stack.cells) // stack.directions
-    read = mask
-    if lengths is not None:
-        within = within_lengths(lengths, x.shape[0])
-        read = within if read is None else read & within
-    between = bool(stack.norms or stack.joints)
-    if read is not None and between:
+    read = None
+    if stack.norms or stack.joints:
+        read = mask
+        if lengths is not None:
+            within = within_lengths(lengths, x.shape[0])
+            read = within if read is None else read & within
+    if read is not None:
         # What stands between layers works on all steps, and padding may hold anything, NaN too.
         x = torch.where(read.unsqueeze(-1), x, torch.zeros_like(x))
     x = drop(x, noise.inputs, noise.variational)
@@ -126,7 +127,7 @@ def run_stack(
             every.append(passed)
         y = outputs[0] if stack.directions == 1 else torch.cat(outputs, dim=-1)
         x = stack.join(layer, x, y)
-        if read is not None and between:
+        if read is not None:
             x = torch.where(read.unsqueeze(-1), x, torch.zeros_like(x))
         if layer + 1 < layers:
             x = drop(x, noise.between, noise.variational)

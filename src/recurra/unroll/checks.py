@@ -27,6 +27,15 @@ def check_flags(flags: Any, x: Tensor, name: str, *, where: str) -> Tensor:
     return flags.to(x.device)
 
 
+def bounds_of(lengths: Tensor) -> tuple[int, int]:
+    """The least and the largest of whole numbers; for a few on the processor, without torch's cost of a call."""
+    if lengths.device.type == "cpu" and lengths.numel() <= 256:
+        each = lengths.tolist()
+        return min(each), max(each)
+    low, high = torch.aminmax(lengths)
+    return int(low), int(high)
+
+
 def check_lengths(lengths: Any, x: Tensor, *, where: str) -> Tensor:
     """Check whole numbers (batch,) from 0 to the time of x (time, batch, features), and bring them beside x."""
     steps, batch = x.shape[:2]
@@ -41,7 +50,7 @@ def check_lengths(lengths: Any, x: Tensor, *, where: str) -> Tensor:
         raise ShapeError(f"lengths has shape {tuple(lengths.shape)}", where=where, need=f"({batch},), that is (batch,)")
     # Inside torch.func the numbers cannot be looked at; a length that is too long counts as `steps` there.
     if batch and not in_transform() and not torch.compiler.is_compiling():
-        low, high = (int(bound) for bound in torch.aminmax(lengths))
+        low, high = bounds_of(lengths)
         if low < 0 or high > steps:
             raise UsageError(
                 f"lengths holds {low if low < 0 else high}",
