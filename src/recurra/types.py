@@ -117,6 +117,7 @@ class Judgement:
         beats_baselines: whether the model's main metric is better than every baseline's.
         predictions: a polars DataFrame of the held-out predictions.
         facts: event name to JSON-able facts for the report (examples, coverage, confusion ...).
+        held_out: whether all of the data are such that training had not seen, as far as is known.
     """
 
     metric: str
@@ -129,3 +130,4 @@ class Judgement:
     beats_baselines: bool
     predictions: Any
     facts: dict[str, dict[str, Any]]
+    held_out: bool = True

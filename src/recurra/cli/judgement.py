@@ -23,7 +23,8 @@ def print_judgement(terminal: Terminal, judgement: Judgement, model: str = "mode
     best = next((i for i, row in enumerate(rows) if row[0] == model), None)
     terminal.table(header, [[name, *(number(m.get(n)) for n in names)] for name, m in rows], best)
     better = "higher" if judgement.higher_is_better else "lower"
-    terminal.say(f"  * decides: {better} is better; all rows on the same held-out part", "dim")
+    part = "held-out part" if judgement.held_out else "windows"
+    terminal.say(f"  * decides: {better} is better; all rows on the same {part}", "dim")
     for warning in judgement.warnings:
         terminal.say(f"Careful: {warning}", "yellow")
 
@@ -38,6 +39,7 @@ def judgement_facts(task: str, judgement: Judgement, run: str | None) -> dict[st
         "beats_baselines": judgement.beats_baselines,
         "headline": judgement.headline,
         "warnings": judgement.warnings,
+        "held_out": judgement.held_out,
         "run": run,
     }
 

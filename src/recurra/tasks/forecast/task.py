@@ -27,6 +27,7 @@ from recurra.tasks.forecast.network import ForecastNetwork, NetworkShape
 from recurra.tasks.forecast.panel import Panel, Scaler, make_panel
 from recurra.tasks.forecast.prepare import prepare, split_facts
 from recurra.tasks.forecast.problem import ForecastProblem, actuals
+from recurra.tasks.forecast.seen import seen_windows, trained_until, with_seen_windows
 from recurra.tasks.forecast.windows import Origins, Plan, cut, split_by_time
 from recurra.types import Judgement, Log
 
@@ -45,6 +46,7 @@ class ForecastTask:
         self.settings = settings
         self.factors: list[list[list[float]]] | None = None
         self.offsets: dict[str, np.ndarray] | None = None
+        self.until: str | int | None = None
         levels = tuple(sorted({*settings["model"].quantiles, 0.5}))
         self.levels = levels
 
@@ -79,6 +81,8 @@ class ForecastTask:
         series, self.data_card = read_series(table, self.schema, data, fitting=True)
         ready = prepare(series, self.schema, data, self.data_card.name)
         self.panel, self.split, self.scalers = ready.panel, ready.split, ready.scalers
+        # Steps without a time column begin at 0 in every table, and so tell nothing of another one.
+        self.until = None if self.schema.time is None else trained_until(self.panel, self.split)
         self.seasons, self.season, self.windows = ready.seasons, ready.season, ready.windows
         log("data", **self.data_card.event(), split=split_facts(self.split, data.horizon))
         for note in self.data_card.notes + ready.notes:
@@ -302,7 +306,9 @@ class ForecastTask:
                 need=f"at least {horizon + 2} steps, the last {horizon} to compare with",
                 cure="give tables that hold the history and the steps to compare with",
             )
-        return self._judge_origins(panel, split.test, self.quantiles(network, panel, split.test))
+        made = self._judge_origins(panel, split.test, self.quantiles(network, panel, split.test))
+        seen = seen_windows(panel, split.test, self.until)
+        return with_seen_windows(made, seen, len(split.test), self.until)
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -317,6 +323,7 @@ class ForecastTask:
             "season": self.season,
             "naive_season": self.naive_season,
             "factors": self.factors,
+            "trained_until": self.until,
             "baseline_offsets": {name: o.tolist() for name, o in (self.offsets or {}).items()},
         }
 
@@ -332,6 +339,7 @@ class ForecastTask:
         task.seasons = tuple(preprocess["seasons"])
         task.season, task.naive_season = preprocess["season"], preprocess["naive_season"]
         task.factors = preprocess["factors"]
+        task.until = preprocess.get("trained_until")
         task.offsets = {name: np.asarray(o) for name, o in preprocess["baseline_offsets"].items()}
         network = ForecastNetwork(task.shape)
         network.load_state_dict(tensors)
