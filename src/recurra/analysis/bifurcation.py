@@ -39,9 +39,11 @@ class Bifurcation:
 
     def draw(self, axes: Any) -> None:
         """Draw the diagram on matplotlib's axes."""
+        # Points that can be seen where values are few, and pixels where they are many.
+        size = 3.0 if len(self.values) <= 100 else 1.0
         for value, seen in zip(self.values, self.seen, strict=True):
             points = seen.flatten().tolist()
-            axes.plot([value] * len(points), points, ",", color="black", alpha=0.6)
+            axes.plot([value] * len(points), points, ".", color="black", alpha=0.6, markersize=size, markeredgewidth=0)
         axes.set_xlabel("parameter")
         axes.set_ylabel("settled states")
 
