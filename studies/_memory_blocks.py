@@ -1,8 +1,7 @@
-"""Networks of memory cell blocks as they were in 1997, many of one shape, one a seed, run as one network."""
+"""Memory cell blocks as they were in 1997."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +41,10 @@ class Shape:
     def units(self) -> int:
         """Hidden units: memory cells and gates, all of which every gate and cell sees."""
         return self.cells + 2 * self.blocks
+
+    def seen(self, bias: bool) -> int:
+        """Numbers that a gate or a cell sees, with the 1 of a bias or without."""
+        return self.inputs + self.units + int(bias)
 
     @property
     def weights(self) -> int:
@@ -93,94 +96,3 @@ class MemoryBlocks(Cell):
         c = state.c + torch.cat([i] * self.size, -1) * (2.0 * torch.tanh(0.5 * into))
         y = torch.cat([o] * self.size, -1) * torch.tanh(0.5 * c)
         return y, LSTMState(torch.cat([y, i, o], -1), c)
-
-
-class ManyNetworks(nn.Module):
-    """Networks of one shape, one a seed, that see nothing of each other.
-
-    Weights between the cells of different seeds are 0 and stay so; the sum of the seeds' losses then trains each as it
-    would be trained alone. Each seed's first weights come from its own generator.
-    """
-
-    def __init__(self, shape: Shape, seeds: Sequence[int]):
-        super().__init__()
-        count = len(seeds)
-        self.shape, self.count = shape, count
-        self.cell = MemoryBlocks(count * shape.inputs, count * shape.blocks, shape.size)
-        self.read = nn.Parameter(torch.zeros(count, shape.outputs, shape.cells, dtype=NUMBERS))
-        self.bias = nn.Parameter(torch.zeros(count, shape.outputs, dtype=NUMBERS), requires_grad=shape.biases == "all")
-        # Every unit's seed, every input's seed, and which weights and biases there are at all.
-        of_unit = torch.arange(count).repeat_interleave(shape.blocks).repeat(shape.size + 2)
-        of_input = torch.arange(count).repeat_interleave(shape.inputs)
-        self.own_units = (of_unit[:, None] == of_unit).to(NUMBERS)
-        self.own_inputs = (of_unit[:, None] == of_input).to(NUMBERS)
-        gate = torch.arange(len(of_unit)) >= count * shape.cells
-        self.biased = {"none": gate & False, "gates": gate, "hidden": gate | True, "all": gate | True}[shape.biases].to(
-            NUMBERS
-        )
-        with torch.no_grad():
-            for parameter in self.cell.parameters():
-                parameter.zero_()
-            for place, seed in enumerate(seeds):
-                self._draw(place, torch.Generator().manual_seed(seed))
-
-    def _draw(self, place: int, generator: torch.Generator) -> None:
-        shape = self.shape
-
-        def drawn(*size: int) -> Tensor:
-            return shape.scale * (2 * torch.rand(size, dtype=NUMBERS, generator=generator) - 1)
-
-        units = self.units_of(place)
-        first = place * shape.inputs
-        self.cell.weight_ih[units, first : first + shape.inputs] = drawn(shape.units, shape.inputs)
-        self.cell.weight_hh[units[:, None], units] = drawn(shape.units, shape.units)
-        bias = drawn(shape.units)
-        if shape.input_gates:
-            bias[shape.cells : shape.cells + shape.blocks] = torch.tensor(shape.input_gates, dtype=NUMBERS)
-        if shape.output_gates:
-            bias[shape.cells + shape.blocks :] = torch.tensor(shape.output_gates, dtype=NUMBERS)
-        self.cell.bias_ih[units] = bias * self.biased[units]
-        self.read[place] = drawn(shape.outputs, shape.cells)
-        if shape.biases == "all":
-            self.bias[place] = drawn(shape.outputs)
-
-    def units_of(self, place: int) -> Tensor:
-        """Where one network's hidden units stand among all."""
-        blocks = self.shape.blocks
-        return torch.cat(
-            [torch.arange(blocks) + (part * self.count + place) * blocks for part in range(self.shape.size + 2)]
-        )
-
-    def alone(self, place: int) -> ManyNetworks:
-        """A copy of one of the networks."""
-        made = ManyNetworks(self.shape, [0])
-        units, first = self.units_of(place), place * self.shape.inputs
-        with torch.no_grad():
-            made.cell.weight_ih.copy_(self.cell.weight_ih[units, first : first + self.shape.inputs])
-            made.cell.weight_hh.copy_(self.cell.weight_hh[units[:, None], units])
-            made.cell.bias_ih.copy_(self.cell.bias_ih[units])
-            made.read[0] = self.read[place]
-            made.bias[0] = self.bias[place]
-        return made
-
-    def outputs(self, y: Tensor) -> Tensor:
-        """Output units (..., seed, output) from the cells' outputs (..., cells of all)."""
-        of_seed = y.unflatten(-1, (self.shape.size, self.count, self.shape.blocks)).movedim(-2, -3).flatten(-2)
-        return torch.sigmoid(torch.einsum("...sc,soc->...so", of_seed, self.read) + self.bias)
-
-    def descend(self, rate: float) -> None:
-        """One step of plain gradient descent by the gradients of all weights there are."""
-        cell = self.cell
-        with torch.no_grad():
-            for weight, there in (
-                (cell.weight_ih, self.own_inputs),
-                (cell.weight_hh, self.own_units),
-                (cell.bias_ih, self.biased),
-            ):
-                assert weight.grad is not None
-                weight.addcmul_(weight.grad, there, value=-rate)
-                weight.grad = None
-            for weight in (self.read, self.bias):
-                if weight.grad is not None:
-                    weight.add_(weight.grad, alpha=-rate)
-                    weight.grad = None
