@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from recurra.errors import ShapeError, UsageError
 from recurra.learn.search import WeightVector, evaluate, run_search
 from recurra.learn.search.neat import NEAT
 from recurra.learn.search.neat_cell import NeatCell, cell_of
-from recurra.learn.search.neat_genes import GeneTable, cross, dense_weights, hidden_nodes
-from recurra.learn.search.neat_species import Distances, allot, speciate
+from recurra.learn.search.neat_genes import ABSENT, Choices, GeneTable, cross, dense_weights, hidden_nodes
+from recurra.learn.search.neat_parents import Parents
+from recurra.learn.search.neat_species import AT_ONCE, Compatibility, Distances, allot, speciate
 from recurra.learn.search.neat_structure import add_connections, split_connections
 from recurra.learn.search.stopping import MaxGenerations, MinFitness
 from recurra.unroll import unroll
@@ -31,23 +33,35 @@ def random_table(genomes: int, genes: int, seed: int, share: float = 0.6) -> Gen
     marking = np.sort(chance.permutation(100)[:genes])
     present = chance.random((genomes, genes)) < share
     present[:, 0] = True
-    enabled = present & (chance.random((genomes, genes)) < 0.8)
-    weight = np.where(present, chance.normal(size=(genomes, genes)), 0.0)
-    return GeneTable(*(torch.from_numpy(part) for part in (marking, ends[:, 0], ends[:, 1], present, enabled, weight)))
+    slots = present.sum(1).max()
+    rows: list[list[tuple]] = []
+    for held in present:
+        own = [
+            (int(marking[k]), *map(int, ends[k]), chance.random() < 0.8, chance.normal()) for k in np.flatnonzero(held)
+        ]
+        rows.append(own + [(ABSENT, -1, -1, False, 0.0)] * (slots - len(own)))
+    return GeneTable(
+        *(torch.tensor([[gene[part] for gene in row] for row in rows]) for part in range(4)),
+        *(torch.tensor([[gene[4] for gene in row] for row in rows], dtype=torch.float64),),
+    )
 
 
 def genome(table: GeneTable, row: int) -> dict[int, tuple[int, int, float, bool]]:
     """{marking: (source, target, weight, enabled)}: a genome as the paper draws it."""
-    return {
-        int(table.marking[gene]): (
-            int(table.source[gene]),
-            int(table.target[gene]),
-            float(table.weight[row, gene]),
-            bool(table.enabled[row, gene]),
+    found = {
+        int(table.marking[row, slot]): (
+            int(table.source[row, slot]),
+            int(table.target[row, slot]),
+            float(table.weight[row, slot]),
+            bool(table.enabled[row, slot]),
         )
-        for gene in range(len(table.marking))
-        if table.present[row, gene]
+        for slot in range(table.marking.shape[1])
+        if table.present[row, slot]
     }
+    left_over = ~table.present[row]
+    assert not bool(table.enabled[row][left_over].any()) and not bool(table.weight[row][left_over].any())
+    assert bool((table.source[row][left_over] == -1).all()) and len(found) == int(table.size[row])
+    return found
 
 
 def paper_distance(one: dict, two: dict, excess: float, disjoint: float, difference: float) -> float:
@@ -62,30 +76,53 @@ def paper_distance(one: dict, two: dict, excess: float, disjoint: float, differe
     return excess * beyond / size + disjoint * (len(lone) - beyond) / size + difference * mean
 
 
-@pytest.mark.parametrize("genes", [9, 28])
-def test_distance_is_the_papers(genes: int) -> None:
-    table = random_table(13, genes, seed=genes, share=0.7)
-    measure = Distances(table, 1.3, 0.7, 0.4)
-    for other in range(13):
-        wanted = [paper_distance(genome(table, row), genome(table, other), 1.3, 0.7, 0.4) for row in range(13)]
-        np.testing.assert_allclose(measure.to_own(other), wanted, rtol=1e-12, atol=1e-14)
-    sizes = table.present.sum(1)
-    assert bool((sizes < 20).any()) and (genes < 20 or bool((sizes >= 20).any()))
+@pytest.mark.parametrize(("genes", "share"), [(9, 0.7), (28, 0.7), (28, 0.1), (20, 1.0)])
+@pytest.mark.parametrize("excess", [1.3, 0.7])
+def test_distance_is_the_papers(genes: int, share: float, excess: float) -> None:
+    """Common genes, rare ones (few genomes hold them), and genes that all hold."""
+    table = random_table(13, genes, seed=genes, share=share)
+    others = table.rows(slice(4, 11))
+    which = torch.tensor([12, *range(11)])
+    got = Distances(table, Compatibility(excess, 0.7, 0.4)).to(others, which)
+    assert got.shape == (12, 7)
+    for place, row in enumerate(which.tolist()):
+        wanted = [paper_distance(genome(table, row), genome(others, k), excess, 0.7, 0.4) for k in range(7)]
+        np.testing.assert_allclose(got[place], wanted, rtol=1e-12, atol=1e-13)
+    sizes = table.size
+    assert bool((sizes < 20).any()) != (share == 1.0) and (share < 0.7 or genes < 20 or bool((sizes >= 20).any()))
 
 
-def test_species_are_filled_in_order() -> None:
-    table = random_table(40, 9, seed=3)
-    representatives = random_table(40, 9, seed=3).rows(torch.tensor([7, 21]))
-    threshold = 4.0
-    found = speciate(Distances(table, 1.0, 1.0, 0.4), representatives, threshold).tolist()
+@pytest.mark.parametrize(("genomes", "threshold"), [(40, 4.0), (AT_ONCE + 70, 2.5), (AT_ONCE + 70, 0.6), (30, 1e-9)])
+def test_species_are_filled_in_order(genomes: int, threshold: float) -> None:
+    table = random_table(genomes, 9, seed=3)
+    representatives = table.rows(torch.tensor([7, 21]))
+    distance = Compatibility(1.0, 1.0, 0.4)
+    found = speciate(table, representatives, distance, threshold).tolist()
     known = [genome(representatives, 0), genome(representatives, 1)]
-    for row in range(40):
+    for row in range(genomes):
         own = genome(table, row)
         near = [k for k, other in enumerate(known) if paper_distance(own, other, 1.0, 1.0, 0.4) < threshold]
         if not near:
             known.append(own)
         assert found[row] == (near[0] if near else len(known) - 1)
     assert len(known) > 3
+    # Representatives beyond those that are looked at together.
+    many = speciate(table, table, distance, 1e-9)
+    assert many.tolist() == list(range(genomes))
+
+
+def test_parents_are_the_best_of_their_species() -> None:
+    chance = np.random.default_rng(1)
+    fitness, species = chance.random(60), np.concatenate([np.arange(6), chance.integers(0, 6, 54)])
+    parents = Parents(torch.from_numpy(fitness), torch.from_numpy(species), survival=0.4)
+    shares = torch.linspace(0.0, 0.9999, 200)
+    for number in range(6):
+        members = sorted(np.flatnonzero(species == number), key=lambda k: -fitness[k])
+        best = members[: int(np.ceil(0.4 * len(members)))]
+        drawn = parents.drawn(torch.full((200,), number), shares)
+        assert drawn.unique().tolist() == sorted(best)
+        assert max(np.bincount(drawn)[best]) - min(np.bincount(drawn)[best]) <= 1
+        assert int(parents.champions[number]) == members[0] and int(parents.size[number]) == len(members)
 
 
 def test_offspring_follow_the_shared_fitness() -> None:
@@ -103,24 +140,32 @@ def test_offspring_follow_the_shared_fitness() -> None:
 
 
 def test_crossover_lines_genes_up_by_their_markings() -> None:
-    first, second = random_table(30, 12, seed=5), random_table(60, 12, seed=5).rows(slice(30, 60))
+    first, second = random_table(30, 12, seed=5), random_table(60, 12, seed=5).rows(slice(30, 60)).sorted()
     chance = torch.Generator().manual_seed(1)
-    from_second, keep, take, stays = (torch.rand(30, 12, generator=chance) < 0.5 for _ in range(4))
+    one, two = (
+        [torch.rand(30, parent.marking.shape[1], generator=chance) < 0.5 for _ in range(3)]
+        for parent in (first, second)
+    )
     average = torch.rand(30, 1, generator=chance) < 0.4
-    born = cross(first, second, from_second, keep, take, average, stays)
+    born = cross(first, second, Choices(one[0], one[1], two[0], average, one[2], two[1]))
+    assert bool((born.marking.diff() >= 0).all()) and int(born.size.max()) == born.marking.shape[1]
     for row in range(30):
-        one, two, child = genome(first, row), genome(second, row), genome(born, row)
-        for gene, marking in enumerate(first.marking.tolist()):
-            a, b = one.get(marking), two.get(marking)
+        mother, father, child = genome(first, row), genome(second, row), genome(born, row)
+        slots, others = ({m: k for k, m in enumerate(table.marking[row].tolist())} for table in (first, second))
+        wanted = {}
+        for marking in mother.keys() | father.keys():
+            a, b = mother.get(marking), father.get(marking)
+            mine, yours = slots.get(marking), others.get(marking)
             if a and b:
-                weight = (a[2] + b[2]) / 2 if average[row] else (b if from_second[row, gene] else a)[2]
-            elif (a and keep[row, gene]) or (b and take[row, gene]):
+                weight = (a[2] + b[2]) / 2 if average[row] else (b if one[0][row, mine] else a)[2]
+            elif (a and one[1][row, mine]) or (b and two[0][row, yours]):
                 weight = (a or b)[2]
             else:
-                assert marking not in child
                 continue
+            stays = one[2][row, mine] if a else two[1][row, yours]
             disabled = any(parent is not None and not parent[3] for parent in (a, b))
-            assert child[marking][2:] == (pytest.approx(weight, rel=1e-15), not (disabled and stays[row, gene]))
+            wanted[marking] = (*(a or b)[:2], pytest.approx(weight, rel=1e-15), not (disabled and stays))
+        assert child == wanted
 
 
 def reference_run(genes: dict, x: np.ndarray) -> np.ndarray:
@@ -169,8 +214,8 @@ def test_a_split_keeps_the_weight_behind_the_new_node() -> None:
     grown, newest = split_connections(table, rows, drawn, (6, 200), INPUTS, OUTPUTS, nodes=8)
     splits = {}
     for row, share in zip([0, 1, 3, 4], drawn.tolist(), strict=True):
-        gene = may[row].nonzero().squeeze(1)[int(share * int(may[row].sum()))]
-        marking = int(table.marking[gene])
+        slot = may[row].nonzero().squeeze(1)[int(share * int(may[row].sum()))]
+        marking = int(table.marking[row, slot])
         before, after = genome(table, row), genome(grown, row)
         source, target, weight, _ = before[marking]
         assert after[marking] == (source, target, weight, False)
@@ -193,10 +238,10 @@ def test_a_full_genome_and_the_bias_are_not_split() -> None:
     full = held.sum(1) >= 2
     grown, _ = split_connections(table, rows, drawn, (6, 200), INPUTS, OUTPUTS, nodes=3)
     assert bool(full.any()) and all(genome(grown, row) == genome(table, row) for row in full.nonzero().flatten())
-    only_bias = table.columns(table.source == INPUTS)
-    assert len(only_bias.marking) > 0
+    only_bias = table.without(table.source != INPUTS).sorted()
+    assert bool((only_bias.size > 0).any())
     same, newest = split_connections(only_bias, rows, drawn, (6, 200), INPUTS, OUTPUTS, nodes=9)
-    assert newest == (6, 200) and torch.equal(same.weight, only_bias.weight)
+    assert newest == (6, 200) and all(genome(same, row) == genome(only_bias, row) for row in range(6))
 
 
 def test_new_connections_join_what_is_not_joined() -> None:
@@ -217,10 +262,68 @@ def test_new_connections_join_what_is_not_joined() -> None:
     whole = grown
     for _ in range(40):
         whole, _ = add_connections(whole, rows, torch.rand(9), weights, (6, newest), INPUTS, OUTPUTS, NODES)
-        newest = int(whole.marking.max())
+        newest = max(max(genome(whole, row)) for row in range(9))
     for row in range(9):  # every pair of its nodes, once
         own = {end for gene in genome(whole, row).values() for end in gene[:2] if end > 2}
         assert len(genome(whole, row)) == len(own) * (3 + len(own))
+
+
+def test_a_genome_is_mutated_in_one_way_at_a_time() -> None:
+    rates = dict(node_rate=0.3, connection_rate=0.5, weight_rate=0.8, replaced=0.0)
+    search = NEAT(INPUTS, OUTPUTS, NODES, population=400, seed=4, **rates)
+    table, free = search._genes, torch.arange(400) % 4 > 0
+    mutated = search._mutated(table, free)
+    seen = dict.fromkeys(["nothing", "node", "connection", "weights"], 0)
+    for row in range(400):
+        before, after = genome(table, row), genome(mutated, row)
+        added = len(after) - len(before)
+        kept = [before[m][2] == after[m][2] for m in before]
+        what = {2: "node", 1: "connection", 0: "nothing" if all(kept) else "weights"}[added]
+        assert all(kept) or not any(kept)
+        assert what == "nothing" if not free[row] else (what == "weights") != all(kept) or what == "nothing"
+        seen[what] += bool(free[row])
+    shares = np.array([0.7 * 0.5 * 0.2, 0.3, 0.7 * 0.5, 0.7 * 0.5 * 0.8])
+    assert np.abs(np.array([*seen.values()]) / 300 - shares).max() < 0.1  # of 300: over three deviations
+
+
+@pytest.mark.parametrize(("severe", "stay", "anew", "reach"), [(0.0, 0.0, 0.15, 3.0), (1.0, 0.1, 0.2, 2.0)])
+def test_how_weights_are_mutated(severe: float, stay: float, anew: float, reach: float) -> None:
+    rates = dict(node_rate=0.0, connection_rate=0.0, weight_rate=1.0, replaced=0.15)
+    search = NEAT(INPUTS, OUTPUTS, NODES, population=2000, seed=1, spread=3.0, step=2.0, severe=severe, **rates)
+    far = replace(search._genes, weight=torch.full_like(search._genes.weight, 100.0))
+    weight = search._mutated(far, torch.ones(2000, dtype=torch.bool)).weight
+    stayed, new = weight == 100.0, weight < 50.0
+    moved = weight[~stayed & ~new] - 100.0
+    assert abs(float(stayed.double().mean()) - stay) < 0.02 and abs(float(new.double().mean()) - anew) < 0.02
+    for drawn, bound in ((moved, 2.0), (weight[new], reach)):  # uniform: its bound, mean and variance
+        assert float(drawn.abs().max()) <= bound and float(drawn.abs().max()) > 0.95 * bound
+        assert abs(float(drawn.mean())) < 0.1 * bound and abs(float(drawn.var()) / (bound**2 / 3) - 1) < 0.1
+
+
+def test_weights_do_not_grow_beyond_the_largest() -> None:
+    free = torch.ones(200, dtype=torch.bool)
+    wide, bound = (NEAT(INPUTS, OUTPUTS, NODES, 200, spread=2.0, step=3.0, largest=x, seed=1) for x in (9.0, 2.5))
+    assert torch.equal(
+        wide._mutated(wide._genes, free).weight.clamp(-2.5, 2.5), bound._mutated(bound._genes, free).weight
+    )
+
+
+def test_offspring_of_two_parents_may_stay_as_they_were_born() -> None:
+    changed = []
+    for unmutated in (0.0, 1.0):
+        rates = dict(node_rate=0.0, connection_rate=0.0, weight_rate=1.0, asexual=0.0, averaged=0.0, replaced=0.0)
+        search = NEAT(INPUTS, OUTPUTS, NODES, 100, threshold=1e9, elite_size=999, unmutated=unmutated, seed=2, **rates)
+        old = search._genes.weight
+        told(search, 1)
+        changed.append((~torch.isin(search._genes.weight, old)).any(1).double().mean())
+    # Of 40 parents, one in 40 offspring has the same one twice, and is changed.
+    assert float(changed[0]) == 1.0 and 0.0 <= float(changed[1]) < 0.15
+
+
+def test_the_bias_node_has_a_value() -> None:
+    one, half = (NEAT(INPUTS, OUTPUTS, NODES, population=20, bias=bias, seed=1).ask() for bias in (1.0, 0.5))
+    assert torch.equal(one[:, :-NODES], half[:, :-NODES]) and torch.equal(0.5 * one[:, -NODES:], half[:, -NODES:])
+    assert bool((one[:, -NODES] != 0).all())
 
 
 def told(search: NEAT, generations: int) -> Tensor:
@@ -240,9 +343,12 @@ def test_it_begins_without_hidden_nodes_and_grows() -> None:
     told(search, 12)
     _, held = hidden_nodes(search._genes, INPUTS + 1 + OUTPUTS)
     assert 2 <= int(held.sum(1).max()) <= NODES - OUTPUTS  # never more than there is room for
-    ends = list(zip(search._genes.source.tolist(), search._genes.target.tolist(), strict=True))
-    assert len(set(ends)) == len(ends) and bool((search._genes.marking.diff() > 0).all())
-    assert bool(search._genes.present.any(0).all())
+    ends: dict[int, tuple] = {}
+    for row in range(80):
+        own = genome(search._genes, row)
+        assert len({gene[:2] for gene in own.values()}) == len(own) and list(own) == sorted(own)
+        # A marking stands for the same connection everywhere.
+        assert all(ends.setdefault(marking, gene[:2]) == gene[:2] for marking, gene in own.items())
 
 
 def test_the_champion_stays_and_so_the_best_never_falls() -> None:
@@ -255,11 +361,12 @@ def test_a_stagnant_species_has_no_offspring() -> None:
     search = NEAT(INPUTS, OUTPUTS, NODES, population=50, threshold=1e9, stagnation=2, refocus=99, seed=0)
     search.ask()
     search._member_of = torch.arange(50) % 2  # two species by hand
-    search._records = [[5.0, 1], [0.0, 0]]
+    search._record, search._since = torch.tensor([5.0, 0.0], dtype=torch.float64), torch.tensor([1, 0])
     fitness = torch.ones(50, dtype=torch.float64)
-    assert search._allowed(fitness).tolist() == [False, True] and search._records == [[5.0, 2], [1.0, 0]]
+    assert search._allowed(fitness).tolist() == [False, True]
+    assert search._record.tolist() == [5.0, 1.0] and search._since.tolist() == [2, 0]
     # None is left: the best one goes on.
-    search._records = [[5.0, 1], [6.0, 1]]
+    search._record, search._since = torch.tensor([5.0, 6.0], dtype=torch.float64), torch.tensor([1, 1])
     assert search._allowed(fitness + torch.arange(50) % 2).tolist() == [False, True]
 
 
@@ -267,7 +374,7 @@ def test_a_standstill_leaves_the_two_best_species() -> None:
     search = NEAT(INPUTS, OUTPUTS, NODES, population=50, stagnation=99, refocus=3, seed=0)
     search.ask()
     search._member_of = torch.arange(50) % 5
-    search._records = [[-1.0, 0] for _ in range(5)]
+    search._record, search._since = -torch.ones(5, dtype=torch.float64), torch.zeros(5, dtype=torch.long)
     search.stale = 1
     fitness = (torch.arange(50) % 5).double()
     assert [search._allowed(fitness).tolist() for _ in range(3)][1:] == [[True] * 5, [False, False, False, True, True]]
@@ -340,6 +447,8 @@ def test_bad_arguments() -> None:
         (dict(inputs=0), "NEAT: inputs is 0. Needed: a whole number, at least 1"),
         (dict(inputs=1, outputs=3, nodes=2), "NEAT: nodes is 2. Needed: a whole number, at least 3"),
         (dict(inputs=1, survival=0.0), "NEAT: survival is 0.0. Needed: a number above 0"),
+        (dict(inputs=1, bias=0.0), "NEAT: bias is 0.0. Needed: a number above 0"),
+        (dict(inputs=1, largest=-1.0), "NEAT: largest is -1.0. Needed: a number, at least 0"),
         (dict(inputs=1, node_rate=1.5), "NEAT: node_rate is 1.5. Needed: a number from 0 to 1"),
         (dict(inputs=1, nonlinearity="relu"), "NEAT: nonlinearity is 'relu'. Needed: one of logistic, tanh"),
     ]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from recurra.learn.search.neat_genes import GeneTable, hidden_nodes
+from recurra.learn.search.neat_genes import GeneTable, Places, hidden_nodes, with_genes
 
 Newest = tuple[int, int]
 """The highest number of a node, and the highest historical marking, so far."""
@@ -28,32 +28,27 @@ def split_connections(
         newest: numbers given out so far.
         inputs, outputs, nodes: of the networks; `nodes` is the most they may have.
     """
-    _, held = hidden_nodes(table, inputs + 1 + outputs)
-    room = held.sum(1) < nodes - outputs
+    genomes = rows.nonzero().squeeze(1)
+    chosen = table.rows(genomes)
     # The bias is on always: a node behind it alone would be another bias.
-    may = table.enabled & (table.source != inputs)
-    splits: dict[int, list[int]] = {}
-    for row, share in zip(rows.nonzero().squeeze(1).tolist(), drawn.tolist(), strict=True):
-        genes = may[row].nonzero().squeeze(1)
-        if len(genes) and bool(room[row]):
-            splits.setdefault(int(genes[int(share * len(genes))]), []).append(row)
+    may = chosen.enabled & (chosen.source != inputs)
+    _, held = hidden_nodes(chosen, inputs + 1 + outputs)
+    able = may.any(1) & (held.sum(1) < nodes - outputs)
+    genomes, place = genomes[able], nth_true(may, drawn)[able]
+    at = (genomes, place)
+    splits, number = table.marking[at].unique(return_inverse=True)
     node, marking = newest
-    old = len(table.marking)
-    sources, targets = [], []
-    for gene in splits:
-        node += 1
-        sources += [int(table.source[gene]), node]
-        targets += [node, int(table.target[gene])]
-    table = table.widened(list(range(marking + 1, marking + 1 + len(sources))), sources, targets)
-    present, enabled, weight = table.present.clone(), table.enabled.clone(), table.weight.clone()
-    for number, (gene, genomes) in enumerate(splits.items()):
-        into = old + 2 * number
-        weight[genomes, into] = 1.0
-        weight[genomes, into + 1] = weight[genomes, gene]
-        present[genomes, into : into + 2] = True
-        enabled[genomes, into : into + 2] = True
-        enabled[genomes, gene] = False
-    return replace(table, present=present, enabled=enabled, weight=weight), (node, marking + len(sources))
+    made, into = node + 1 + number, marking + 1 + 2 * number
+    weight = table.weight[at]
+    grown = with_genes(
+        replace(table, enabled=table.enabled.index_put(at, torch.tensor(False))),
+        genomes,
+        torch.stack([into, into + 1], 1),
+        torch.stack([table.source[at], made], 1),
+        torch.stack([made, table.target[at]], 1),
+        torch.stack([torch.ones_like(weight), weight], 1),
+    )
+    return grown, (node + len(splits), marking + 2 * len(splits))
 
 
 def add_connections(
@@ -76,28 +71,46 @@ def add_connections(
         drawn: which connection is made, as a share in [0, 1) of those that are lacking, one for each mutated genome.
         weights: of the new connections, one for each mutated genome.
     """
-    first = inputs + 1 + outputs
-    hidden, held = hidden_nodes(table, first)
-    known = {ends: gene for gene, ends in enumerate(zip(table.source.tolist(), table.target.tolist(), strict=True))}
-    every = list(known)
-    made: list[tuple[int, int, float]] = []
-    old = len(every)
-    for row, share, weight in zip(rows.nonzero().squeeze(1).tolist(), drawn.tolist(), weights.tolist(), strict=True):
-        own = hidden[held[row]].tolist()
-        existing = {every[gene] for gene in table.present[row].nonzero().squeeze(1).tolist()}
-        ends = [*range(first), *own]
-        lacking = [(a, b) for a in ends for b in ends[inputs + 1 :] if (a, b) not in existing]
-        if lacking:
-            pair = lacking[int(share * len(lacking))]
-            made.append((row, known.setdefault(pair, len(known)), weight))
-    fresh = list(known)[old:]
-    node, marking = newest
-    markings = list(range(marking + 1, marking + 1 + len(fresh)))
-    table = table.widened(markings, [a for a, _ in fresh], [b for _, b in fresh])
-    present, enabled, weight_of = table.present.clone(), table.enabled.clone(), table.weight.clone()
-    if made:
-        genomes, genes, values = (torch.tensor(part) for part in zip(*made, strict=True))
-        present[genomes, genes] = True
-        enabled[genomes, genes] = True
-        weight_of[genomes, genes] = values.to(weight_of.dtype)
-    return replace(table, present=present, enabled=enabled, weight=weight_of), (node, marking + len(fresh))
+    genomes = rows.nonzero().squeeze(1)
+    chosen = table.rows(genomes)
+    places = Places(chosen, inputs, outputs)
+    # A grid for each genome: all that its nodes may hear, by the nodes.
+    heard = places.node.shape[1]
+    hears = heard - inputs - 1
+    lacking = (torch.arange(heard) < (places.size + inputs + 1).unsqueeze(1)).unsqueeze(2) & (
+        torch.arange(hears) < places.size.unsqueeze(1)
+    ).unsqueeze(1)
+    row, slot = chosen.present.nonzero(as_tuple=True)
+    lacking[row, places.source[row, slot] + inputs + 1, places.target[row, slot]] = False
+    lacking = lacking.flatten(1)
+    able, pair = lacking.any(1), nth_true(lacking, drawn)
+    source = places.node.gather(1, (pair // hears).unsqueeze(1))[able]
+    target = places.node.gather(1, (inputs + 1 + pair % hears).unsqueeze(1))[able]
+    genomes, weights = genomes[able], weights[able].unsqueeze(1)
+    # One number for a pair of nodes, under which the marking of a gene that exists is found.
+    node, newest_marking = newest
+    every = node + 1
+    pairs, which = (source * every + target).squeeze(1).unique(return_inverse=True)
+    marking_of = torch.full((len(pairs),), -1)
+    if len(pairs):
+        known = table.source * every + table.target  # negative where a slot is left over
+        place = torch.searchsorted(pairs, known).clamp_(max=len(pairs) - 1)
+        same = pairs[place] == known
+        marking_of[place[same]] = table.marking[same]
+    new = marking_of < 0
+    count = int(new.sum())
+    marking_of[new] = torch.arange(newest_marking + 1, newest_marking + 1 + count)
+    marking = marking_of[which].unsqueeze(1)
+    grown = with_genes(table, genomes, marking, source, target, weights)
+    return grown.sorted(genomes), (node, newest_marking + count)
+
+
+def nth_true(which: Tensor, drawn: Tensor) -> Tensor:
+    """A place among the true ones of each row, by a share in [0, 1) of them; 0 where there is none.
+
+    Shapes:
+        which (rows, places), drawn (rows,); the result (rows,).
+    """
+    count = which.cumsum(1)
+    wanted = (drawn * count[:, -1]).long() + 1
+    return (count == wanted.unsqueeze(1)).max(1).indices
