@@ -8,18 +8,22 @@ LSTMs without one are not. The figures of their tables are not at hand; what is 
 The network reads a string symbol by symbol and says after each which symbols may follow; a string counts as right where
 every symbol is judged rightly at every step. Trained on 5,000 strings of 2 to 50 symbols, judged on 1,000 of 52 to 100,
 all from the paper's grammar: a stack-augmented network of 8 units with one stack of rows of 5 numbers, which it pushes
-or pops and of which it reads the upper two; an LSTM of 8 units; an LSTM of 64 units, trained for more epochs.
+or pops and of which it reads the upper two; an LSTM of 8 units; an LSTM of 64 units, trained for more epochs. The
+stack network is judged as it was trained, and with its actions rounded to the larger one, as Joulin and Mikolov (2015)
+do in testing: shares of 0.99 each, which training leaves, blur the stack in 100 steps.
 
-What differs from the paper: the cross-entropy in place of the squared error, two rows read in place of one, and
-judgement at each step as in its text. Batches of 10, Adam with a rate of 0.01 that falls along a half cosine, gradients
-clipped at norm 1. The two actions and the two rows were settled on seeds 100 and 101, which are not reported; nothing
-else was tuned.
+What differs from the paper: the cross-entropy in place of the squared error, two rows read in place of one, rounding,
+and judgement at each step as in its text. Batches of 10 strings of about the same length, Adam with a rate of 0.01 that
+falls along a half cosine, gradients clipped at norm 1. The two actions, the two rows and the rounding were settled on
+seeds 100 to 102, which are not reported; nothing else was tuned.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
+from statistics import mean, median
 
 import torch
 from _data import Claim, claim, finish, parser, threads
@@ -33,6 +37,8 @@ from recurra.problems.dyck import dyck_strings, dyck_words
 from recurra.unroll import unroll
 
 KINDS, BATCH, RATE = 2, 10, 0.01
+SORTED = 250
+"""Strings that are put in the order of their lengths before they are divided into batches."""
 
 
 class Network(nn.Module):
@@ -47,14 +53,18 @@ class Network(nn.Module):
 
 
 def train(network: Network, words: list[list[int]], epochs: int, seed: int) -> None:
-    """Batches of strings in an order drawn anew for each epoch."""
+    """Batches of strings of about the same length, drawn anew for each epoch."""
     chance = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), RATE)
     updates = epochs * (-(-len(words) // BATCH))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, updates)
     for _ in range(epochs):
-        for chosen in torch.randperm(len(words), generator=chance).split(BATCH):
-            x, allowed, lengths = dyck_strings([words[k] for k in chosen.tolist()], KINDS)
+        batches = list[list[int]]()
+        for some in torch.randperm(len(words), generator=chance).split(SORTED):
+            order = sorted(some.tolist(), key=lambda k: len(words[k]))
+            batches += [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
+        for which in torch.randperm(len(batches), generator=chance).tolist():
+            x, allowed, lengths = dyck_strings([words[k] for k in batches[which]], KINDS)
             said = network(x, lengths)
             each = nn.functional.binary_cross_entropy_with_logits(said, allowed, reduction="none").mean(-1)
             within = torch.arange(len(x)).unsqueeze(1) < lengths
@@ -73,11 +83,22 @@ def right(network: Network, words: list[list[int]]) -> float:
         return float(accepted(network(x, lengths) > 0, allowed, lengths).float().mean())
 
 
+def rounded(network: Network) -> Network:
+    """The same network with its stack pushed or popped as a whole, whichever has the larger share."""
+    network = copy.deepcopy(network)
+    actions = network.cell.actions
+    rows = actions.block("action")  # type: ignore[operator, union-attr]
+    with torch.no_grad():
+        for weight in actions.map.parameters():  # type: ignore[union-attr]
+            weight[rows] *= 1000.0
+    return network
+
+
 def networks(quick: bool) -> dict[str, tuple[type[Cell], dict[str, object], int, int]]:
     """By name: the cell's class, its options, its hidden units and the epochs."""
-    stack = {"slots": 51, "width": 5, "empty": 0.0, "depth": 2, "no_operation": False}
+    stack: dict[str, object] = {"slots": 51, "width": 5, "empty": 0.0, "depth": 2, "no_operation": False}
     if quick:
-        return {"stack, 8 units": (StackRNN, stack, 8, 5), "LSTM, 8 units": (LSTM, {}, 8, 5)}
+        return {"stack, 8 units": (StackRNN, stack, 8, 20), "LSTM, 8 units": (LSTM, {}, 8, 20)}
     return {
         "stack, 8 units": (StackRNN, stack, 8, 6),
         "LSTM, 8 units": (LSTM, {}, 8, 6),
@@ -94,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     spans = ((2, 16), (18, 30)) if quick else ((2, 50), (52, 100))
     (low, high), (longer, longest) = spans
     for name, (kind, arguments_of, hidden, epochs) in networks(quick).items():
-        shares = []
+        stacked, shares, whole = kind is StackRNN, list[float](), list[float]()
         for seed in range(seeds):
             begun = time.process_time()
             chance = torch.Generator().manual_seed(1000 + seed)
@@ -104,14 +125,17 @@ def main(arguments: list[str] | None = None) -> int:
             network = Network(kind(2 * KINDS, hidden, **arguments_of))  # type: ignore[arg-type]
             train(network, words, epochs, seed)
             shares.append(right(network, tests))
-            inside = right(network, words[:test_words])
-            took = time.process_time() - begun
-            print(f"{name}, seed {seed}: {shares[-1]:.3f} right, {inside:.3f} in training ({took:.0f} s)", flush=True)
+            told = f"{shares[-1]:.3f} right, {right(network, words[:test_words]):.3f} in training"
+            if stacked:
+                whole.append(right(rounded(network), tests))
+                told += f", {whole[-1]:.3f} right with rounded actions"
+            print(f"{name}, seed {seed}: {told} ({time.process_time() - begun:.0f} s)", flush=True)
         text = f"{name}: share of strings of {longer} to {longest} right"
-        stacked = kind is StackRNN
-        mean, middle = sum(shares) / seeds, sorted(shares)[seeds // 2]
-        claims.append(claim(f"{text}, median seed", "not at hand", ">= 0.99" if stacked else "report", middle, quick))
-        claims.append(claim(f"{text}, mean over seeds", "not at hand", "report", mean, quick))
+        if stacked:
+            claims.append(claim(f"{text}, rounded, median seed", "not at hand", ">= 0.99", median(whole), quick))
+            claims.append(claim(f"{text}, rounded, worst seed", "not at hand", "report", min(whole), quick))
+        claims.append(claim(f"{text}, median seed", "not at hand", "report", median(shares), quick))
+        claims.append(claim(f"{text}, mean over seeds", "not at hand", "report", mean(shares), quick))
     return finish("Dyck-2 on longer strings", claims, options.json)
 
 

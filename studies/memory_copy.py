@@ -7,22 +7,25 @@ with few errors (Graves et al. 2014, figure 4); a differentiable neural computer
 memory without training (Graves et al. 2016, extended data figure 2). No number is given there that these could be held
 against; what is wanted is our own.
 
-- copy: a machine with a feed-forward controller of 100 units and 128 slots of 20 numbers is trained on 1 to 20 vectors
-  of 8 bits for at most 3 minutes of one processor core: on up to 4 first, and on up to 4 more whenever the running mean
-  of the loss falls below 0.05. The best network on sequences of 40 is judged on other sequences of 80.
-- computer: a computer with an LSTM of 64 units and 16 slots of 16 numbers is trained on 1 to 10 vectors of 6 bits; the
-  best one on sequences of 10 is given 64 slots and judged on sequences of 40.
-- repeat, recall: machines with an LSTM of 100 units in that place are trained on repeat copying (1 to 10 vectors, 1 to
-  10 times) and on associative recall (2 to 6 items of 3 vectors of 6 bits), and judged on other sequences of these
-  sizes.
+- copy: a machine with 128 slots of 20 numbers is trained on 1 to 20 vectors of 8 bits for at most 3 minutes of one
+  processor core. The best network on 256 sequences of 80 is judged on 32 other sequences of 80.
+- computer: a computer with 64 units and 16 slots of 16 numbers is trained on 1 to 10 vectors of 6 bits; the best one on
+  sequences of 10 is given 64 slots and judged on sequences of 40.
+- repeat, recall: machines are trained on repeat copying (1 to 10 vectors, 1 to 10 times; with an LSTM of 100 units) and
+  on associative recall (2 to 6 items of 3 vectors of 6 bits), and judged on other sequences of these sizes.
 
-All are trained by Adam on the cross-entropy of the bits that are asked for, 16 new sequences of one size an update,
-with gradients clipped at norm 1 for copying and 10 elsewhere. They stop when no bit is wrong in two validations on end,
-in copying in eight: at length 80 the errors still changed after sequences of 40 were right.
+The controllers are feed-forward, y = tanh(W x + b), of 100 units but where another is named. All are trained by Adam
+with a rate of 0.003 on the cross-entropy of the bits that are asked for, 16 new sequences of one size an update, with
+gradients clipped at norm 1: on short sequences first, and on longer ones whenever the running mean of the loss falls
+below 0.05. On the longest ones the rate falls to a twentieth again and again, and at the end of each fall the network
+is validated; a network without a wrong bit there ends the training. From the second size on the logarithm of the number
+of slots over which the heads are spread is added to the loss, times 0.02. Without that term the read head spreads while
+the sequence is read, finds the first vector by its content alone, and in the longer sequences finds another one.
 
 What differs from the papers: Adam in place of RMSProp, one head of each kind in the computer, mini-batches, lengths
-that grow. The controller, the rate, the clipping and the growing lengths of copying were chosen on seeds 100 to 103,
-which are not reported; of the other parts only the machine's rate was tried, on seed 100.
+that grow, and the term for the spread. All settings were chosen on seeds 100 to 107, which are not reported. Reported
+are seeds from 10 on: on seeds 0 to 4 copying with an earlier way of choosing the best network, by the loss on 32
+sequences of 60 after one fall of the rate, left no error in 2 of 5.
 """
 
 from __future__ import annotations
@@ -46,10 +49,14 @@ from recurra.problems.associative_recall import associative_recall
 from recurra.problems.copying import Recall, copy_problem, recall_loss, repeat_copy_problem, wrong_bits
 from recurra.unroll import unroll
 
-BATCH, EVERY = 16, 50
+BATCH = 16
 LEARNED = 0.05
 """The running mean of the loss, in nats a bit, below which a machine goes on to longer sequences."""
-RATES = {NTM: 3e-3, DNC: 1e-3}
+RATE = 3e-3
+FOCUS = 0.02
+"""The weight of the term that keeps the heads together."""
+FIRST = 10
+"""The first reported seed."""
 PARTS = ("copy", "computer", "repeat", "recall")
 
 
@@ -81,6 +88,18 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.read(unroll(self.cell, x)[0])
 
+    def with_spread(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs, and over how many slots the heads are spread: 0 at one slot each.
+
+        It is the mean over time, sequences and heads of -log(sum over the slots of w^2), the logarithm of that number;
+        of a computer, which writes only when it wants to, over the read heads alone.
+        """
+        y, _, states = unroll(self.cell, x, all_states=True)
+        weights = states.read_weights
+        if isinstance(self.cell, NTM):
+            weights = torch.cat([states.write_weights, weights], -2)
+        return self.read(y), -weights.square().sum(-1).clamp_min(1e-6).log().mean()
+
 
 @dataclass
 class Trained:
@@ -89,46 +108,48 @@ class Trained:
     network: Network
     updates: int
     seconds: float
+    loss: float
     wrong: float
 
 
 Draw = Callable[[torch.Generator], Recall]
 
 
-def train(
-    network: Network, stages: list[Draw], validate: Draw, seed: int, seconds: float, clip: float = 10.0, end: int = 2
-) -> Trained:
-    """Train for at most `seconds` of one core, stage after stage, until `end` validations on end are faultless.
+def train(network: Network, stages: list[Draw], validate: Draw, seed: int, seconds: float, cycle: int = 250) -> Trained:
+    """Train for at most `seconds` of one core, stage after stage, until a validation is faultless.
 
-    The best network is the one with the fewest wrong bits in validation, of equals the last one.
+    In the last stage the rate falls to a twentieth in each `cycle` of updates, at the end of which the network is
+    validated, as it is when the time is over. The best one has the fewest wrong bits, of equals the smallest loss.
     """
     chance = torch.Generator().manual_seed(10_000 + seed)
-    optimiser = torch.optim.Adam(network.parameters(), RATES[type(network.cell)])
-    begun, updates, clean, stage, mean = time.process_time(), 0, 0, 0, 1.0
-    best = Trained(copy.deepcopy(network), 0, 0.0, float("inf"))
-    while clean < end and time.process_time() - begun < seconds:
+    optimiser = torch.optim.Adam(network.parameters(), RATE)
+    begun, updates, stage, mean, within = time.process_time(), 0, 0, 1.0, 0
+    best = Trained(copy.deepcopy(network), 0, 0.0, float("inf"), float("inf"))
+    over = False
+    while best.wrong and not over:
         told = stages[stage](chance)
-        loss = recall_loss(network(told.x), told)
+        said, spread = network.with_spread(told.x) if stage else (network(told.x), torch.zeros(()))
+        loss = recall_loss(said, told)
         optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), clip)
+        (loss + FOCUS * spread).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if stage + 1 == len(stages):
+            optimiser.param_groups[0]["lr"] = RATE * 0.05 ** (within / cycle)
+            within = (within + 1) % cycle
         optimiser.step()
         updates += 1
         mean = 0.95 * mean + 0.05 * loss.item()
+        over = time.process_time() - begun >= 0.98 * seconds  # the rest is for the last validation
+        if over or (stage + 1 == len(stages) and within == 0):
+            told = validate(torch.Generator().manual_seed(20_000 + seed))
+            with torch.no_grad():
+                said = network(told.x)
+                now, wrong = recall_loss(said, told).item(), float(wrong_bits(said, told).float().mean())
+            if (wrong, now) < (best.wrong, best.loss):
+                best = Trained(copy.deepcopy(network), updates, time.process_time() - begun, now, wrong)
         if mean < LEARNED and stage + 1 < len(stages):
             stage, mean = stage + 1, 0.3
-        if updates % EVERY == 0:
-            wrong = mean_wrong(network, validate(torch.Generator().manual_seed(20_000 + seed)))
-            clean = clean + 1 if wrong == 0 else 0
-            if wrong <= best.wrong:
-                best = Trained(copy.deepcopy(network), updates, time.process_time() - begun, wrong)
     return best
-
-
-def mean_wrong(network: Network, told: Recall) -> float:
-    """Wrong bits a sequence."""
-    with torch.no_grad():
-        return float(wrong_bits(network(told.x), told).float().mean())
 
 
 def judge(network: Network, told: Recall) -> tuple[float, float]:
@@ -163,7 +184,7 @@ def part_copy(seed: int, quick: bool, seconds: float) -> tuple[Trained, float, f
 
     network = machine(bits + 1, bits, seed, quick, FeedForward)
     stages = [up_to(most) for most in ((longest,) if quick else range(4, longest + 1, 4))]
-    found = train(network, stages, fixed(2 * longest, 16), seed, seconds, clip=1.0, end=8)
+    found = train(network, stages, fixed(4 * longest, 256), seed, seconds)
     return found, *judge(found.network, fixed(4 * longest, 32)(torch.Generator().manual_seed(30_000 + seed)))
 
 
@@ -171,15 +192,16 @@ def part_computer(seed: int, quick: bool, seconds: float) -> tuple[Trained, floa
     """Copying by a computer, judged at 4 times the length with 4 times the slots."""
     bits, longest, units, slots = (2, 2, 32, 4) if quick else (6, 10, 64, 16)
     torch.manual_seed(seed)
-    cell = DNC(bits + 1, units, slots=slots, width=slots)
+    cell = DNC(bits + 1, units, slots=slots, width=slots, controller=FeedForward)
 
-    def draw(chance: torch.Generator) -> Recall:
-        return copy_problem([between(1, longest, chance)] * BATCH, bits, chance)
+    def up_to(most: int) -> Draw:
+        return lambda chance: copy_problem([between(1, most, chance)] * BATCH, bits, chance)
 
     def fixed(length: int, count: int) -> Draw:
         return lambda chance: copy_problem([length] * count, bits, chance)
 
-    found = train(Network(cell, bits), [draw], fixed(longest, 64), seed, seconds)
+    stages = [up_to(most) for most in ((longest,) if quick else range(4, longest + 1, 2))]
+    found = train(Network(cell, bits), stages, fixed(longest, 256), seed, seconds, cycle=1000)
     found.network.cell.slots = 4 * slots  # type: ignore[assignment]
     return found, *judge(found.network, fixed(4 * longest, 64)(torch.Generator().manual_seed(30_000 + seed)))
 
@@ -188,15 +210,19 @@ def part_repeat(seed: int, quick: bool, seconds: float) -> tuple[Trained, float,
     """Repeat copying, judged at the sizes of the training."""
     bits, longest, most = (2, 2, 2) if quick else (8, 10, 10)
 
-    def draw(chance: torch.Generator) -> Recall:
-        count, repeats = between(1, longest, chance), between(1, most, chance)
-        return repeat_copy_problem([count] * BATCH, [repeats] * BATCH, bits, generator=chance)
+    def up_to(top: int) -> Draw:
+        def draw(chance: torch.Generator) -> Recall:
+            count, repeats = between(1, min(top, longest), chance), between(1, min(top, most), chance)
+            return repeat_copy_problem([count] * BATCH, [repeats] * BATCH, bits, generator=chance)
+
+        return draw
 
     def mixed(chance: torch.Generator) -> Recall:
         counts = [between(1, longest, chance) for _ in range(64)]
         return repeat_copy_problem(counts, [between(1, most, chance) for _ in counts], bits, generator=chance)
 
-    found = train(machine(bits + 2, bits + 1, seed, quick), [draw], mixed, seed, seconds)
+    stages = [up_to(top) for top in ((longest,) if quick else range(2, longest + 1, 2))]
+    found = train(machine(bits + 2, bits + 1, seed, quick), stages, mixed, seed, seconds)
     return found, *judge(found.network, mixed(torch.Generator().manual_seed(30_000 + seed)))
 
 
@@ -204,13 +230,14 @@ def part_recall(seed: int, quick: bool, seconds: float) -> tuple[Trained, float,
     """Associative recall, judged at the sizes of the training."""
     bits, most = (2, 2) if quick else (6, 6)
 
-    def draw(chance: torch.Generator) -> Recall:
-        return associative_recall([between(2, most, chance)] * BATCH, bits, generator=chance)
+    def up_to(top: int) -> Draw:
+        return lambda chance: associative_recall([between(2, top, chance)] * BATCH, bits, generator=chance)
 
     def mixed(chance: torch.Generator) -> Recall:
         return associative_recall([between(2, most, chance) for _ in range(64)], bits, generator=chance)
 
-    found = train(machine(bits + 2, bits, seed, quick), [draw], mixed, seed, seconds)
+    network = machine(bits + 2, bits, seed, quick, FeedForward)
+    found = train(network, [up_to(top) for top in range(2, most + 1)], mixed, seed, seconds)
     return found, *judge(found.network, mixed(torch.Generator().manual_seed(30_000 + seed)))
 
 
@@ -229,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     runs = {"copy": part_copy, "computer": part_computer, "repeat": part_repeat, "recall": part_recall}
     for part in PARTS if options.part is None else (options.part,):
         told = []
-        for seed in range(seeds):
+        for seed in range(FIRST, FIRST + seeds):
             found, exact, wrong = runs[part](seed, quick, seconds)
             told.append((exact, wrong, found.seconds))
             facts = f"best after {found.updates} updates, {found.seconds:.0f} s, {found.wrong:.2f} wrong bits"
