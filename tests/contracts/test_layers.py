@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from cell_cases import filled, inputs, over, times
 from row import CellRow
-from test_cells import filled, inputs, over, times
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 

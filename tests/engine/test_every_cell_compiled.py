@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 
+from cell_cases import inputs, random_state, times  # noqa: E402
 from row import CellRow  # noqa: E402
-from test_cells import inputs, random_state, times  # noqa: E402
 
 from cells import TABLE  # noqa: E402
 from recurra.cells import Cell, cell_class, map_state  # noqa: E402

@@ -28,7 +28,7 @@ from recurra.learn import (
     SequenceBatch,
     fit,
 )
-from recurra.learn.fit_progress import Display
+from recurra.learn.fitting.progress import Display
 from recurra.nn import GRU, Recurrent
 from recurra.problems.adding import adding_problem
 from recurra.problems.counting import counting_strings

@@ -33,9 +33,9 @@ from recurra.learn import (
     fit,
 )
 from recurra.learn import search as searches
-from recurra.learn.fit_loss import learned_share
-from recurra.learn.fit_rule import names_a_search, read_rule
-from recurra.learn.fit_search import NetworkLoss
+from recurra.learn.fitting.loss import learned_share
+from recurra.learn.fitting.rule import names_a_search, read_rule
+from recurra.learn.fitting.search import NetworkLoss
 from recurra.learn.objectives import BinaryCrossEntropy, ObjectiveLearner
 from recurra.nn import GRU
 

@@ -17,7 +17,7 @@ from recurra.cli.progress import TrainingProgress
 from recurra.cli.resume import recorded_data, resumed
 from recurra.cli.terminal import Terminal, duration
 from recurra.errors import Interrupted, RecurraError, UsageError
-from recurra.learn.fit_rule import refuse_unknown
+from recurra.learn.fitting.rule import refuse_unknown
 from recurra.tasks.registry import TASKS
 
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help="a CSV, Parquet or NDJSON file", show_default=False)]

@@ -32,14 +32,14 @@ _WHERE |= dict.fromkeys(
 )
 _WHERE |= dict.fromkeys(("EpisodeReturn", "PPO", "Policy", "REINFORCE"), "recurra.learn.reward")
 _WHERE |= {
-    "CellLayer": "recurra.learn.fit_network",
-    "FitProgress": "recurra.learn.fit_result",
-    "Fitted": "recurra.learn.fit_result",
-    "Generator": "recurra.learn.fit_feedback",
-    "Network": "recurra.learn.fit_network",
+    "CellLayer": "recurra.learn.fitting.network",
+    "FitProgress": "recurra.learn.fitting.result",
+    "Fitted": "recurra.learn.fitting.result",
+    "Generator": "recurra.learn.fitting.feedback",
+    "Network": "recurra.learn.fitting.network",
     "Ridge": "recurra.learn.closed.ridge",
-    "TeacherForcing": "recurra.learn.fit_feedback",
-    "fit": "recurra.learn.fitting",
+    "TeacherForcing": "recurra.learn.fitting.feedback",
+    "fit": "recurra.learn.fitting.fit",
 }
 
 # Searches stand here in the form that `fit` takes: without the number of weights, which it fills in.
@@ -54,11 +54,11 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         value = getattr(importlib.import_module(_WHERE[name]), name)
     elif name in _SEARCHES:
-        from recurra.learn.fit_plan import SearchRule
+        from recurra.learn.fitting.plan import SearchRule
 
         value = SearchRule(getattr(importlib.import_module(_SEARCHES[name]), name))
     elif name == "Evolino":
-        from recurra.learn.fit_plan import evolino
+        from recurra.learn.fitting.plan import evolino
 
         value = evolino
     else:

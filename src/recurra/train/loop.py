@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from recurra.errors import DataError, UsageError
-from recurra.learn.fit_rule import names_a_search, read_rule
+from recurra.learn.fitting.rule import names_a_search, read_rule
 from recurra.settings import TrainSettings
 from recurra.train import checkpoint, guard, state
 from recurra.train.averaging import Average

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from recurra.errors import DataError, UsageError
-from recurra.learn.fit_plan import SearchPlan
+from recurra.learn.fitting.plan import SearchPlan
 from recurra.learn.search.base import Search
 from recurra.learn.search.evaluation import evaluate
 from recurra.learn.search.random_guess import RandomGuess

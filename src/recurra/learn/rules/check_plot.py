@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from recurra.errors import UsageError
-from recurra.learn.fit_plot import new_axes
-
-if TYPE_CHECKING:
-    from recurra.learn.rules.check import RuleCheck
+from recurra.learn.axes import new_axes
 
 EXACT = 1e-12
 """What is smaller is rounding, and is drawn there: a logarithmic axis has no zero."""
 
 
-def plot_check(found: RuleCheck, axes: Sequence[Any] | None = None) -> list[Any]:
+class Measures(Protocol):
+    """A window's measures, or those of all windows together."""
+
+    @property
+    def window(self) -> int: ...
+    @property
+    def cosine(self) -> float: ...
+    @property
+    def bias(self) -> float: ...
+    @property
+    def variance(self) -> float: ...
+
+
+class Compared(Protocol):
+    """What is drawn of `recurra.learn.RuleCheck`."""
+
+    @property
+    def rule(self) -> str: ...
+    @property
+    def repeats(self) -> int: ...
+    @property
+    def windows(self) -> Sequence[Measures]: ...
+    @property
+    def total(self) -> Measures: ...
+
+
+def plot_check(found: Compared, axes: Sequence[Any] | None = None) -> list[Any]:
     """Cosine, bias and variance by window, and as dashed lines those of the sum over all windows.
 
     Raises:

@@ -6,8 +6,8 @@ import inspect
 from typing import Any
 
 from recurra.errors import UsageError
-from recurra.learn.fit_options import FitOptions
-from recurra.learn.fit_plan import SearchPlan
+from recurra.learn.fitting.options import FitOptions
+from recurra.learn.fitting.plan import SearchPlan
 
 
 def fit_by_reward(net: Any, environment: Any, objective: Any, rule: Any, options: FitOptions, others: Any) -> Any:

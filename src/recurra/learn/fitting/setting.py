@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from recurra.errors import ShapeError, UsageError
-from recurra.learn.fit_data import Batches
-from recurra.learn.fit_feedback import TeacherForcing
-from recurra.learn.fit_network import Network, as_network, output_size
-from recurra.learn.fit_options import FitOptions
+from recurra.learn.fitting.data import Batches
+from recurra.learn.fitting.feedback import TeacherForcing
+from recurra.learn.fitting.network import Network, as_network, output_size
+from recurra.learn.fitting.options import FitOptions
 from recurra.learn.objectives.learner import ObjectiveLearner, SequenceBatch
 from recurra.learn.objectives.objective import Objective
 

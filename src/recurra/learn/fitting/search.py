@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from recurra.errors import TrainingError, UsageError
-from recurra.learn.fit_loss import learned_share, mean_loss, measures_error, weight_of
-from recurra.learn.fit_options import FitOptions
-from recurra.learn.fit_plan import SearchPlan, asks_dimension
-from recurra.learn.fit_result import FitProgress, Fitted, Listener
-from recurra.learn.fit_setting import Setting
+from recurra.learn.fitting.loss import learned_share, mean_loss, measures_error, weight_of
+from recurra.learn.fitting.options import FitOptions
+from recurra.learn.fitting.plan import SearchPlan, asks_dimension
+from recurra.learn.fitting.result import FitProgress, Fitted, Listener
+from recurra.learn.fitting.setting import Setting
 from recurra.learn.search.base import Search
 from recurra.learn.search.evaluation import evaluate
 from recurra.learn.search.random_guess import RandomGuess

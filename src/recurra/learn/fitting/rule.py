@@ -66,7 +66,7 @@ def read_rule(text: str) -> Any:
     row = search_named(found.group(1)) if found else None
     if found is None or row is None:
         return make_rule(text)
-    from recurra.learn.fit_plan import plan_of
+    from recurra.learn.fitting.plan import plan_of
 
     arguments: dict[str, Any] = {}
     for part in filter(str.strip, (found.group(2) or "").split(",")):

@@ -99,7 +99,7 @@ class Fitted:
 
     def plot(self, axes: Any = None) -> Any:
         """Draw the losses over steps with matplotlib, on `axes` or on a new figure; returns the axes."""
-        from recurra.learn.fit_plot import plot_losses
+        from recurra.learn.fitting.plot import plot_losses
 
         return plot_losses(self, axes)
 

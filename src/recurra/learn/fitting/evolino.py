@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from recurra.errors import ShapeError, UsageError
 from recurra.learn.closed.evolino import Evolino
 from recurra.learn.closed.sequences import Sequences
-from recurra.learn.fit_batches import as_batch, number_tensor
-from recurra.learn.fit_feedback import only_cell
-from recurra.learn.fit_loss import measures_error
-from recurra.learn.fit_network import CellLayer, Network
-from recurra.learn.fit_options import FitOptions
-from recurra.learn.fit_plan import EvolinoPlan
-from recurra.learn.fit_result import FitProgress, Fitted, Listener
+from recurra.learn.fitting.batches import as_batch, number_tensor
+from recurra.learn.fitting.feedback import only_cell
+from recurra.learn.fitting.loss import measures_error
+from recurra.learn.fitting.network import CellLayer, Network
+from recurra.learn.fitting.options import FitOptions
+from recurra.learn.fitting.plan import EvolinoPlan
+from recurra.learn.fitting.result import FitProgress, Fitted, Listener
 from recurra.learn.objectives.learner import SequenceBatch
 from recurra.learn.search.random_guess import RandomGuess
 from recurra.learn.search.stopping import MaxGenerations, Progress

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from recurra.errors import TrainingError, UsageError
-from recurra.learn.fit_batches import cut_window
-from recurra.learn.fit_loss import learned_share, mean_loss, measures_error
-from recurra.learn.fit_options import FitOptions
-from recurra.learn.fit_result import FitProgress, Fitted, Listener
-from recurra.learn.fit_setting import Setting
+from recurra.learn.fitting.batches import cut_window
+from recurra.learn.fitting.loss import learned_share, mean_loss, measures_error
+from recurra.learn.fitting.options import FitOptions
+from recurra.learn.fitting.result import FitProgress, Fitted, Listener
+from recurra.learn.fitting.setting import Setting
 from recurra.learn.search.stopping import Progress
 from recurra.types import GradientRule
 

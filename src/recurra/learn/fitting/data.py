@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recurra.cells.base import check_size
 from recurra.errors import DataError, UsageError
-from recurra.learn.fit_batches import as_batch, choose_sequences
+from recurra.learn.fitting.batches import as_batch, choose_sequences
 from recurra.learn.objectives.learner import SequenceBatch
 from recurra.learn.objectives.objective import Objective
 

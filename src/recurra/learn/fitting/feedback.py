@@ -14,7 +14,7 @@ from recurra.cells.jordan import Jordan, JordanState
 from recurra.cells.narx import NARX, NARXState
 from recurra.errors import UsageError
 from recurra.learn.closed.closed_loop import check_feedback
-from recurra.learn.fit_network import CellLayer, Network, as_network
+from recurra.learn.fitting.network import CellLayer, Network, as_network
 from recurra.learn.objectives.learner import SequenceBatch
 from recurra.learn.objectives.objective import Loss, Objective
 from recurra.nn.layer import Layer

@@ -7,7 +7,7 @@ import time
 from typing import Any, TextIO
 
 from recurra.errors import UsageError
-from recurra.learn.fit_result import FitProgress, Listener
+from recurra.learn.fitting.result import FitProgress, Listener
 
 IN_A_TERMINAL, IN_A_PIPE = 0.1, 10.0
 

@@ -1,26 +1,34 @@
-"""The plots of learning: losses over steps, and a rule's gradients beside the true ones."""
+"""The plot of a training: losses over steps."""
 
 from __future__ import annotations
 
-import importlib
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from recurra.learn.fit_result import Fitted
-
-
-def new_axes(rows: int = 1) -> Any:
-    """Axes on a figure of their own, one or a list; matplotlib is loaded when something is first drawn.
-
-    Made without pyplot, so that nothing global is touched: `axes.figure.savefig("loss.png")` writes it.
-    """
-    figure = importlib.import_module("matplotlib.figure").Figure(figsize=(6.0, 1.2 + 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, sharex=True)
-    return axes if rows == 1 else list(axes)
+from recurra.learn.axes import new_axes
 
 
-def plot_losses(found: Fitted, axes: Any = None) -> Any:
+class Losses(Protocol):
+    """What is drawn of `recurra.learn.Fitted`."""
+
+    @property
+    def rule(self) -> str: ...
+    @property
+    def losses(self) -> Sequence[float]: ...
+    @property
+    def guesses(self) -> Sequence[float]: ...
+    @property
+    def guessing(self) -> float | None: ...
+    @property
+    def validation(self) -> Sequence[tuple[int, float]]: ...
+    @property
+    def best_step(self) -> int: ...
+    @property
+    def best_loss(self) -> float: ...
+
+
+def plot_losses(found: Losses, axes: Any = None) -> Any:
     """The losses of a training over its steps or generations; logarithmic where they span a factor of 8 or more."""
     axes = new_axes() if axes is None else axes
     searching = found.guessing is not None

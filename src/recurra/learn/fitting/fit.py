@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from recurra.errors import UsageError
-from recurra.learn.fit_evolino import fit_by_evolino
-from recurra.learn.fit_gradient import fit_by_gradient
-from recurra.learn.fit_options import FitOptions
-from recurra.learn.fit_plan import EvolinoPlan, SearchPlan, as_plan
-from recurra.learn.fit_progress import listener_of
-from recurra.learn.fit_result import Fitted
-from recurra.learn.fit_reward import fit_by_reward
-from recurra.learn.fit_rule import read_rule
-from recurra.learn.fit_search import fit_by_search
-from recurra.learn.fit_setting import make_setting
+from recurra.learn.fitting.evolino import fit_by_evolino
+from recurra.learn.fitting.gradient import fit_by_gradient
+from recurra.learn.fitting.options import FitOptions
+from recurra.learn.fitting.plan import EvolinoPlan, SearchPlan, as_plan
+from recurra.learn.fitting.progress import listener_of
+from recurra.learn.fitting.result import Fitted
+from recurra.learn.fitting.reward import fit_by_reward
+from recurra.learn.fitting.rule import read_rule
+from recurra.learn.fitting.search import fit_by_search
+from recurra.learn.fitting.setting import make_setting
 from recurra.learn.rules.bptt import BPTT
 from recurra.learn.search.base import Search
 from recurra.learn.search.stopping import Stop
