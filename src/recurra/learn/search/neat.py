@@ -38,7 +38,7 @@ class NEAT(Search):
             parent, a share `interspecies` of the others a second parent of another species. Matching genes come from
             either parent, or (share `averaged`) are averaged; the others from the fitter parent, each from either
             where they are equally fit; a gene disabled in a parent is so with probability `stays_disabled`;
-            A share `unmutated` of the offspring of two different parents is left at that;
+            a share `unmutated` of the offspring of two different parents is left at that;
         mutation: with probability `node_rate` a connection is split by a new node (weight 1 before, the old weight
             behind it); else with probability `connection_rate` two nodes are joined; else with probability
             `weight_rate` each weight moves by a number uniform in +-`step`, or (share `replaced`) is drawn anew in
