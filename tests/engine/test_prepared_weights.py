@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -160,6 +163,33 @@ def test_a_first_states_gradient_is_the_callers_own() -> None:
     y, _ = run_fused(cell, torch.randn(2, 4096, 2), type(cell.initial_state(1))(*state), None, None, False)
     gradient, _ = torch.autograd.grad(y.sum(), state)
     assert gradient.untyped_storage().resizable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked on this system")
+def test_a_forked_process_has_its_own_memory() -> None:
+    """In a process of its own, as a fork of one with threads is not safe."""
+    code = """
+import ctypes, os
+from recurra.engine.memory import LARGE, Spare
+spare = Spare(4 * LARGE)
+for size in (1 << 16, LARGE):
+    kept, spared = spare.take(size), spare.take(size)
+    ctypes.memset(kept, 1, size)
+    ctypes.memset(spared, 1, size)
+    block = spared.block
+    del spared
+    child = os.fork()
+    if child == 0:
+        ctypes.memset(kept, 2, size)
+        ctypes.memset(spare.take(size), 2, size)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    again = spare.take(size)
+    assert again.block is block
+    assert bytes(kept) == bytes(again) == bytes([1]) * size
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("size", [1 << 16, 3 << 16, LARGE])

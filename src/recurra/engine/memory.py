@@ -6,6 +6,7 @@ import ctypes
 import functools
 import math
 import mmap
+import os
 import threading
 from typing import Any
 
@@ -53,6 +54,13 @@ def _large_pages(address: int, size: int) -> None:
         advise(start, stop - start, ADVICE)
 
 
+def _block(size: int) -> mmap.mmap:
+    """Memory of this process alone: Python's default would be shared with processes that are forked from it."""
+    if hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, size)
+
+
 class Spare:
     """Blocks of memory that calls have given back, for the calls that follow.
 
@@ -66,8 +74,14 @@ class Spare:
     def __init__(self, limit: int):
         self.limit, self.held = limit, 0
         self.free: dict[int, list[mmap.mmap]] = {}
-        self._lock = threading.RLock()  # giving back may happen in the midst of taking, when garbage is collected
         self._kinds: dict[int, Any] = {}
+        self._new_lock()
+        if hasattr(os, "register_at_fork"):
+            # Another thread may hold the lock while a process is forked, and is not there to let go of it.
+            os.register_at_fork(after_in_child=self._new_lock)
+
+    def _new_lock(self) -> None:
+        self._lock = threading.RLock()  # giving back may happen in the midst of taking, when garbage is collected
 
     def take(self, size: int) -> Any:
         """A block of so many bytes, which comes back by itself when nothing refers to it any more."""
@@ -78,7 +92,7 @@ class Spare:
             if whole not in self._kinds:
                 self._kinds[whole] = self._kind(whole)
         if block is None:
-            block = mmap.mmap(-1, whole + PAGE * (step == PAGE))
+            block = _block(whole + PAGE * (step == PAGE))
             if step == PAGE:
                 _large_pages(ctypes.addressof(ctypes.c_char.from_buffer(block)), whole + PAGE)
         start = -ctypes.addressof(ctypes.c_char.from_buffer(block)) % step if step == PAGE else 0
