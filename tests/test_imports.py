@@ -16,6 +16,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LEVELS = [
     ("errors", "types", "options", "settings", "version"),
+    ("native",),
     ("cells",),
     ("engine",),
     ("unroll", "fold", "sweep", "relax"),

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from recurra.cells import Elman
-from recurra.engine import compile as compiling
 from recurra.engine import run_fused
 from recurra.engine.cache import _KERNELS
-from recurra.engine.machine import host
+from recurra.native import compile as compiling
+from recurra.native.machine import host
 from recurra.unroll import unroll
 
 TEXT = "define i64 @three() {\n  ret i64 3\n}\n"

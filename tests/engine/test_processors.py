@@ -13,8 +13,8 @@ from recurra.cells import cell_class
 from recurra.cells.state import state_tensors
 from recurra.engine.emit import emit
 from recurra.engine.kernel import Kernel
-from recurra.engine.machine import PROCESSORS, host
 from recurra.engine.run import run_compiled
+from recurra.native.machine import PROCESSORS, host
 from recurra.unroll import unroll
 
 NEEDS = {"x86-64": (), "x86-64-v3": ("avx2", "fma"), "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw")}

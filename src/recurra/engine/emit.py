@@ -7,12 +7,12 @@ from typing import Any
 
 from recurra.engine.frame import Frame
 from recurra.engine.graph import Node
-from recurra.engine.machine import Machine
 from recurra.engine.plan import Group, Program
 from recurra.engine.products import Block, Products
 from recurra.engine.tiles import Layout, lay_out, leaves_of, starts_of
 from recurra.engine.values import Values
-from recurra.engine.vectors import I64
+from recurra.native.machine import Machine
+from recurra.native.vectors import I64
 
 
 @dataclass(frozen=True)

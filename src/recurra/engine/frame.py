@@ -8,11 +8,11 @@ from typing import Any
 
 from llvmlite import ir
 
-from recurra.engine.functions import Functions
 from recurra.engine.graph import Node
-from recurra.engine.machine import Machine
 from recurra.engine.plan import Place, Program
-from recurra.engine.vectors import I8, I64
+from recurra.native.functions import Functions
+from recurra.native.machine import Machine
+from recurra.native.vectors import I8, I64
 
 POINTER = I8.as_pointer()
 

@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from recurra.cells.base import Cell
-from recurra.engine.compile import compiled
-from recurra.engine.crew import run_job
 from recurra.engine.emit import Code, emit
 from recurra.engine.frame import moves
 from recurra.engine.graph import NotCompiled
 from recurra.engine.lower import lower
-from recurra.engine.machine import Machine, host
 from recurra.engine.memory import new_memory, own_memory
 from recurra.engine.parameters import Parameters
 from recurra.engine.plan import Program, make_plan
 from recurra.engine.prepare import Prepare, panel_moves, panel_size
 from recurra.engine.survey import weight_table
 from recurra.engine.trace import trace_step
+from recurra.native.compile import compiled
+from recurra.native.crew import run_job
+from recurra.native.machine import Machine, host
 
 AHEAD = {"timed": 1, "before": 1, "after": 1}
 """How a buffer's place moves from step to step, in steps; the others stay."""
@@ -165,7 +165,7 @@ class Kernel:
             ]
             local = {buffer: number for number, buffer in enumerate(code.buffers)}
             prepare = self._prepare(program, code)
-            self._ready[key] = Ready(code, compiled(code, self.machine, name), prepare, local, ahead)
+            self._ready[key] = Ready(code, compiled(code.text, self.machine, name), prepare, local, ahead)
         return self._ready[key]
 
     def _prepare(self, program: Program, code: Code) -> Prepare:

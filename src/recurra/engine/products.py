@@ -9,7 +9,7 @@ from recurra.engine.frame import Frame
 from recurra.engine.graph import Node
 from recurra.engine.tiles import Layout, Panel, Tile
 from recurra.engine.values import Values
-from recurra.engine.vectors import I64
+from recurra.native.vectors import I64
 
 NEAR = 1 << 20
 """Bytes of weights from which on they are fetched ahead."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from recurra.cells.base import Cell
 from recurra.cells.state import map_state, state_tensors
-from recurra.engine.crew import single_job
 from recurra.engine.kernel import Kernel
 from recurra.engine.survey import weight_table
+from recurra.native.crew import single_job
 from recurra.types import State
 
 

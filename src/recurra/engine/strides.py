@@ -13,8 +13,8 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from recurra.engine.machine import host
-from recurra.engine.vectors import I8, I64
+from recurra.native.machine import host
+from recurra.native.vectors import I8, I64
 
 POINTER = I8.as_pointer()
 NESTED = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recurra.engine.graph import Node
-from recurra.engine.machine import Machine
 from recurra.engine.plan import Group, Program
+from recurra.native.machine import Machine
 
 
 @dataclass(frozen=True)

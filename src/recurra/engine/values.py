@@ -8,7 +8,7 @@ from recurra.engine.frame import TURNED, Frame, moves
 from recurra.engine.graph import COMPARE, Node
 from recurra.engine.plan import Group, Place, Store
 from recurra.engine.tiles import Tile
-from recurra.engine.vectors import I64
+from recurra.native.vectors import I64
 
 
 class Values:

@@ -17,6 +17,7 @@ from recurra.cells.external.addressing_gradients import (
     sigmoid_gradient,
     softmax_gradient,
 )
+from recurra.cells.external.compiled_step import compiled_step, worth_compiling
 from recurra.cells.external.own_gradient import Tensors, own_gradient
 
 
@@ -59,12 +60,10 @@ def compute(interface: Interface, told: Tensor, *state: Tensor) -> Tensors:
         (batch, slots, slots), precedence and write weights (batch, slots), read weights (batch, readers, slots); the
         answer is the same parts of the next state, and what was read, (batch, readers, width).
     """
-    plain, quick, gradient = (
-        partial(plain_compute, interface),
-        partial(_compute, interface),
-        partial(_gradient, interface),
-    )
-    return own_gradient(plain, quick, gradient, (told, *state))
+    quick, gradient, memory = partial(_compute, interface), partial(_gradient, interface), state[0]
+    if worth_compiling((told, *state), memory):
+        quick, gradient = compiled_step("dnc", interface, memory)
+    return own_gradient(partial(plain_compute, interface), quick, gradient, (told, *state))
 
 
 def plain_compute(

@@ -20,6 +20,7 @@ from recurra.cells.external.addressing_gradients import (
     sigmoid_gradient,
     softmax_gradient,
 )
+from recurra.cells.external.compiled_step import compiled_step, worth_compiling
 from recurra.cells.external.own_gradient import Tensors, own_gradient
 
 
@@ -66,7 +67,10 @@ def turn(heads: Heads, told: Tensor, memory: Tensor, write_weights: Tensor, read
     # The written-out step knows one writer, and shifts that do not meet themselves round the circle.
     if heads.writers > 1 or heads.reach > memory.shape[-2]:
         return plain_turn(heads, *inputs)
-    return own_gradient(partial(plain_turn, heads), partial(_turn, heads), partial(_gradient, heads), inputs)
+    quick, gradient = partial(_turn, heads), partial(_gradient, heads)
+    if worth_compiling(inputs, memory):
+        quick, gradient = compiled_step("ntm", heads, memory)
+    return own_gradient(partial(plain_turn, heads), quick, gradient, inputs)
 
 
 def plain_turn(heads: Heads, told: Tensor, memory: Tensor, write_weights: Tensor, read_weights: Tensor) -> Tensors:

@@ -7,8 +7,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from recurra.engine.machine import Machine
-from recurra.engine.vectors import I32, Vectors
+from recurra.native.machine import Machine
+from recurra.native.vectors import I32, Vectors
 
 # The polynomial of degree 6 with the smallest relative error to e^r on |r| <= log(2) / 2, 1.9e-9.
 EXP: tuple[float, ...] = (1.0, 1.0000000363447408, 0.4999999207507665, 0.16666420072030041, 0.0416682261920084)
@@ -19,6 +19,10 @@ TANH_TOP: tuple[float, ...] = (4.89352455891786e-03, 6.37261928875436e-04, 1.485
 TANH_TOP += (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)
 TANH_BELOW = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
 LOG2_HIGH, LOG2_LOW = 0.693145751953125, 1.428606765330187e-06
+# log m = 2 s (1 + s^2 / 3 + s^4 / 5 + ...), s = (m - 1) / (m + 1), |s| < 0.172 for m between 1 / sqrt 2 and sqrt 2.
+LOG: tuple[float, ...] = (2 / 3, 2 / 5, 2 / 7, 2 / 9)
+HALF_ROOT = 0x3F3504F3
+"""The bits of 1 / sqrt 2."""
 
 
 class Functions(Vectors):
@@ -123,6 +127,33 @@ class Functions(Vectors):
 
     def _log(self, x: Any) -> Any:
         return self._library("log" if self.double else "logf", x)
+
+    def log_within(self, x: Any) -> Any:
+        """log of ordinary numbers above 1e-37."""
+        if self.double:
+            return self._log(x)
+        b = self.b
+        bits = b.bitcast(x, self.wholes)
+        power = b.ashr(b.sub(bits, self.whole_const(HALF_ROOT)), self.whole_const(23))
+        m = b.bitcast(b.sub(bits, b.shl(power, self.whole_const(23))), self.kind)
+        n = b.sitofp(power, self.kind)
+        s = b.fdiv(b.fsub(m, self.const(1.0)), b.fadd(m, self.const(1.0)))
+        square = b.fmul(s, s)
+        tail = b.fmul(b.fmul(s, square), self._polynomial(square, LOG))
+        rest = self.fma(n, self.const(LOG2_LOW), b.fadd(tail, b.fadd(s, s)))
+        return self.fma(n, self.const(LOG2_HIGH), rest)
+
+    def softplus(self, x: Any) -> Any:
+        """log(1 + exp(x)) = max(x, 0) + log(1 + t), t = exp(-|x|)."""
+        b = self.b
+        t = self._exp(self._neg(self._abs(x)))
+        one = self.const(1.0)
+        total = b.fadd(one, t)
+        # What 1 + t was rounded by comes in again by the factor t / ((1 + t) - 1).
+        gained = b.fsub(total, one)
+        none = b.fcmp_ordered("==", gained, self.const(0.0))
+        log = b.fmul(self.log_within(total), b.fdiv(t, b.select(none, one, gained)))
+        return b.fadd(self._relu(x), b.select(none, t, log))
 
     def _log1p(self, x: Any) -> Any:
         return self._library("log1p" if self.double else "log1pf", x)

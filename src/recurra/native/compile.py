@@ -12,8 +12,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from recurra.engine.emit import Code
-from recurra.engine.machine import Machine
+from recurra.native.machine import Machine
 from recurra.version import __version__
 
 _LOCK = threading.Lock()
@@ -22,12 +21,12 @@ PLACE = "RECURRA_CACHE"
 """The environment variable that names a folder for compiled code; without it nothing is written."""
 
 
-def compiled(code: Code, machine: Machine, name: str) -> int:
-    """The address of emitted code's function."""
-    key = (machine, code.text)
+def compiled(text: str, machine: Machine, name: str) -> int:
+    """The address of a function of a module in LLVM's language."""
+    key = (machine, text)
     with _LOCK:
         if key not in _KEPT:
-            _KEPT[key] = _load(object_code(code.text, machine), machine, name)
+            _KEPT[key] = _load(object_code(text, machine), machine, name)
         return _KEPT[key][1]
 
 

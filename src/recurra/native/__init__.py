@@ -1,0 +1,1 @@
+"""Functions made for this processor: vectors in LLVM's language, how they are compiled, and run on several threads."""
