@@ -9,6 +9,7 @@ from typing import Any
 from recurra.errors import UsageError
 from recurra.learn.rules.registry import RULES, make_rule
 from recurra.learn.search.registry import GRAPH_SEARCHES, SEARCHES, SearchEntry
+from recurra.learn.search.spelling import name_and_rest, named_arguments
 from recurra.options import closest
 
 
@@ -62,27 +63,11 @@ def read_rule(text: str) -> Any:
         (TBPTT(k1=20, k2=60), CoSyNE(population=40, fitness='1/mse'))
     """
     refuse_unknown(text)
-    found = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*(?:\((.*)\))?\s*", text)
-    row = search_named(found.group(1)) if found else None
+    found = name_and_rest(text)
+    row = search_named(found[0]) if found else None
     if found is None or row is None:
         return make_rule(text)
     from recurra.learn.fitting.plan import plan_of
 
-    arguments: dict[str, Any] = {}
-    for part in filter(str.strip, (found.group(2) or "").split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
-            need = "named arguments, as in ga(population=80, selection=rank)"
-            raise UsageError(f"{part.strip()!r} in {text!r} is not understood", where="rule", need=need)
-        arguments[key.strip()] = _value(value.strip())
     module, _, attribute = row.path.partition(":")
-    return plan_of(getattr(importlib.import_module(module), attribute), arguments)
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"none": None, "true": True, "false": False}.get(text.lower(), text.strip("'\""))
+    return plan_of(getattr(importlib.import_module(module), attribute), named_arguments(found[1], text, "rule"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from recurra.errors import UsageError
+from recurra.learn.search.spelling import name_and_rest, named_arguments
 from recurra.options import closest
 
 
@@ -66,18 +66,12 @@ def make_search(spec: str, dimension: int, **arguments: Any) -> Any:
         >>> make_search("cosyne(population=20)", dimension=4, seed=1)
         CoSyNE(dimension=4, population=20, generation=0, evaluations=0)
     """
-    found = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*(?:\((.*)\))?\s*", spec)
-    name = found.group(1).lower() if found else spec
-    if name not in SEARCHES:
+    found = name_and_rest(spec)
+    name = found[0].lower() if found else spec
+    if found is None or name not in SEARCHES:
         cure = closest(name, SEARCHES) or None
         raise UsageError(f"{spec!r} is not a search", where="search", need="one of " + ", ".join(SEARCHES), cure=cure)
-    named: dict[str, Any] = {}
-    for part in filter(str.strip, ((found.group(2) if found else None) or "").split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
-            need = "named arguments, as in ga(population=80, selection=rank)"
-            raise UsageError(f"{part.strip()!r} in {spec!r} is not understood", where="search", need=need)
-        named[key.strip()] = _value(value.strip())
+    named = named_arguments(found[1], spec, "search")
     module, _, attribute = SEARCHES[name].path.partition(":")
     kind = getattr(importlib.import_module(module), attribute)
     try:
@@ -88,12 +82,3 @@ def make_search(spec: str, dimension: int, **arguments: Any) -> Any:
             where=f"search {name}",
             need=f"those of {kind.__name__}, by their names",
         ) from error
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None if text.lower() == "none" else text.strip("'\"")
