@@ -236,3 +236,11 @@ def test_compiling_draws_no_random_numbers() -> None:
     before = torch.get_rng_state()
     layer(torch.zeros(4, 2, 3), dt=torch.ones(4, 2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_explain_names_what_is_compiled_of_a_step() -> None:
+    part = "reading and writing are compiled, from 2,048 numbers of memory in a batch on"
+    for name in ("ntm", "dnc"):
+        assert explain(Recurrent(name, 3, 4)).splitlines().count(f"  {part}") == 1
+        assert explain(Recurrent(name, 3, 4).cells[0]).splitlines()[0].endswith(f"; {part}")
+    assert part not in explain(Recurrent("ntm", 3, 4, write_heads=2))

@@ -71,6 +71,7 @@ class Cell(nn.Module):
         keep_gate: the gate that keeps the last state (the forget gate of an LSTM), if there is one with a bias.
         write_gate: the gate that lets new input in, if it is not the keep gate's complement.
         clocks: names of the state's parts that count time, and so take no part in zoneout.
+        compiled_part: what of a step is compiled by itself, whatever drives the cell; None for most.
 
     Raises:
         UsageError: a size is not a positive whole number.
@@ -96,6 +97,7 @@ class Cell(nn.Module):
     keep_gate: ClassVar[Gate | None] = None
     write_gate: ClassVar[Gate | None] = None
     clocks: ClassVar[tuple[str, ...]] = ()
+    compiled_part: str | None = None
 
     dropped: Callable[[Tensor], Tensor] | None = None
     """Recurrent dropout: what hidden units go through on their way into a recurrent product."""

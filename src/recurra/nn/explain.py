@@ -42,7 +42,8 @@ def explain(module: nn.Module) -> str:
             lines.append(f"{label}: {part.cell}, {way}, in plain tensor operations (the reference)")
             inside.update(id(cell) for cell in part.modules())
         elif isinstance(part, Cell) and id(part) not in inside:
-            lines.append(f"{label}: a single step in plain tensor operations (the reference)")
+            apart = f"; {part.compiled_part}" if part.compiled_part else ""
+            lines.append(f"{label}: a single step in plain tensor operations (the reference){apart}")
             inside.update(id(cell) for cell in part.modules())
     return "\n".join(lines) if lines else f"{type(module).__name__} holds no recurrent layer."
 
@@ -80,4 +81,5 @@ def _layer_lines(layer: Layer, label: str) -> list[str]:
         against = next((reason for cell in cells if (reason := why_not_compiled(cell)) is not None), None)
         path = "the compiled loop serves" if against is None else f"not compiled, because {against}:"
         lines.append(f"  {path} calls of {ENOUGH:,} numbers of output or more")
+    lines += [f"  {part}" for part in dict.fromkeys(cell.compiled_part for cell in cells) if part is not None]
     return lines

@@ -11,6 +11,8 @@ from torch import Tensor
 
 LEAST = 2048
 """Numbers in the memories of a batch from which on a step is compiled: with fewer, the code would seldom pay."""
+COMPILED_PART = f"reading and writing are compiled, from {LEAST:,} numbers of memory in a batch on"
+"""What `explain` says."""
 
 
 def worth_compiling(inputs: Sequence[Tensor], memory: Tensor) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurra.cells.base import Cell, check_size
+from recurra.cells.external.compiled_step import COMPILED_PART
 from recurra.cells.external.controller import Emitter, controller_name, filled, make_controller, recurrent_names
 from recurra.cells.external.dnc_step import Interface, compute
 from recurra.types import State
@@ -97,6 +98,7 @@ class DNC(Cell):
     """
 
     external_memory: ClassVar[bool] = True
+    compiled_part: str | None = COMPILED_PART
 
     def __init__(
         self,

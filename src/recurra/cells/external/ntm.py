@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurra.cells.base import Cell, check_size
+from recurra.cells.external.compiled_step import COMPILED_PART
 from recurra.cells.external.controller import Emitter, controller_name, filled, make_controller, recurrent_names
 from recurra.cells.external.ntm_step import Heads, turn
 from recurra.errors import UsageError
@@ -92,6 +93,7 @@ class NTM(Cell):
     """
 
     external_memory: ClassVar[bool] = True
+    compiled_part: str | None = COMPILED_PART
 
     def __init__(
         self,
@@ -120,6 +122,8 @@ class NTM(Cell):
         self.kind = controller_name(controller)
         reads = read_heads * width
         self.controller = make_controller(controller, input_size + reads, hidden_size, bias, "NTM", device, dtype)
+        if write_heads > 1:
+            self.compiled_part = None
         self._turn = Heads(write_heads, read_heads, width, max_shift, self.eps)
         self.heads = Emitter(self.controller.output_size, self._turn.sizes, bias, device, dtype)
         self.output_size = self.controller.output_size + reads
