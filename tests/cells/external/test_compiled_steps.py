@@ -203,3 +203,27 @@ def test_what_is_compiled_follows_from_sizes_and_places(monkeypatch: pytest.Monk
     with pytest.raises(RuntimeError):
         step(inputs[0].double(), *inputs[1:])
     assert not seen
+
+
+def test_transforms_and_graphs_compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a step was compiled")
+
+    step, plain, inputs = machine(1, 16, 1, 64, torch.float32)
+    wanted = plain(*inputs)[-1]
+    monkeypatch.setattr(call, "ready", refuse)
+    with pytest.raises(AssertionError):
+        step(*inputs)
+    alone = torch.func.vmap(lambda *parts: step(*(part.unsqueeze(0) for part in parts))[-1].squeeze(0))(*inputs)
+    torch.testing.assert_close(alone, wanted)
+    exported = torch.export.export(_Step(step), tuple(inputs)).module()
+    torch.testing.assert_close(exported(*inputs), wanted)
+
+
+class _Step(torch.nn.Module):
+    def __init__(self, step: Any) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.step(*inputs)[-1]

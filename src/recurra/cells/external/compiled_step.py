@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.cells.base import in_transform
+
 LEAST = 2048
 """Numbers in the memories of a batch from which on a step is compiled: with fewer, the code would seldom pay."""
 COMPILED_PART = f"reading and writing are compiled, from {LEAST:,} numbers of memory in a batch on"
@@ -17,6 +19,8 @@ COMPILED_PART = f"reading and writing are compiled, from {LEAST:,} numbers of me
 
 def worth_compiling(inputs: Sequence[Tensor], memory: Tensor) -> bool:
     """Whether a step is to be compiled: by where its tensors are and by their sizes alone."""
+    if in_transform() or torch.compiler.is_compiling():
+        return False
     if memory.device.type != "cpu" or memory.dtype not in (torch.float32, torch.float64):
         return False
     return memory.numel() >= LEAST and all(each.dtype == memory.dtype for each in inputs)
