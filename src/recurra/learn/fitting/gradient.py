@@ -82,23 +82,15 @@ class _Training:
     def run(self) -> Fitted:
         training = self.setting.net.training
         self.learner.train()
-        while self.reason is None:
-            for batch in self.setting.batches.epoch(self.epoch):
-                for part, first in self.parts(self.setting.ready(batch, self.step)):
-                    self.take_step(part, first)
-                    if self.reason is not None:
-                        break
-                if self.reason is not None:
-                    break
-            else:
-                self.end_epoch()
-        if self.evaluated_at != self.step:
-            self.evaluate()
-        if self.best_weights is not None:
-            self.learner.load_state_dict(self.best_weights)
-        self.learner.train(training)
-        # Nothing of the training is left in the weights: a later one would add to it.
-        self.learner.zero_grad(set_to_none=True)
+        try:
+            self.steps_of_all_batches()
+        finally:
+            # Also where it is broken off: what was best by then is what the caller has.
+            if self.best_weights is not None:
+                self.learner.load_state_dict(self.best_weights)
+            self.learner.train(training)
+            # Nothing of the training is left in the weights: a later one would add to it.
+            self.learner.zero_grad(set_to_none=True)
         whole_epochs = None if self.setting.batches.fresh else self.epoch
         return Fitted(
             self.setting.net,
@@ -113,6 +105,21 @@ class _Training:
             time.monotonic() - self.began,
             self.reason or "",
         )
+
+    def steps_of_all_batches(self) -> None:
+        """Go through the data until there is a reason to stop."""
+        while self.reason is None:
+            for batch in self.setting.batches.epoch(self.epoch):
+                for part, first in self.parts(self.setting.ready(batch, self.step)):
+                    self.take_step(part, first)
+                    if self.reason is not None:
+                        break
+                if self.reason is not None:
+                    break
+            else:
+                self.end_epoch()
+        if self.evaluated_at != self.step:
+            self.evaluate()
 
     def parts(self, batch: Any) -> Iterator[tuple[Any, bool]]:
         """The batch, or its consecutive windows, each with whether new sequences begin with it."""

@@ -116,32 +116,21 @@ class _Searching:
         return stop
 
     def run(self) -> Fitted:
-        began, batches, reason = time.monotonic(), self.setting.batches, None
+        began, batches = time.monotonic(), self.setting.batches
         training = self.setting.net.training
         self.learner.eval()
         fixed = None if batches.fresh else self.setting.judged()
-        while reason is None:
-            here = fixed or [self.setting.ready(batch, None) for batch in batches.all()]
-            loss = NetworkLoss(self.vector, here, [weight_of(self.learner, batch) for batch in here])
-            population = self.search.ask()
-            found = self.evaluate(population, loss)
-            fitness = self.plan.fitness_of(found)
-            self.search.tell(fitness)
-            guesses = self.guess.ask()
-            guessed = self.evaluate(guesses, loss)
-            self.guess.tell(-guessed)
-            self._take_in(population, found)
-            self.guesses.append(min([-self.guess.best.fitness, *self.guesses[-1:]]))
-            progress = self._progress(here)
-            finite = found[found.isfinite()]
-            self.tell(float(finite.mean()) if len(finite) else math.inf, time.monotonic() - began)
-            reason = self.stop.why(progress) or self.search.exhausted
+        try:
+            reason = self._generations(fixed, began)
+        finally:
+            # Also where it is broken off: what was found by then is what the caller has.
+            if self.kept is not None:
+                self.vector.write(self.kept)
+            self.learner.train(training)
         if self.kept is None:
             raise TrainingError(
                 "no network gave a finite loss", where="fit", cure="a smaller spread of the search's first weights"
             )
-        self.vector.write(self.kept)
-        self.learner.train(training)
         return Fitted(
             self.setting.net,
             repr(self.plan),
@@ -158,6 +147,27 @@ class _Searching:
             self.guesses,
             {"weights": self.search.dimension},
         )
+
+    def _generations(self, fixed: list[Any] | None, began: float) -> str:
+        """Search until a criterion says why to stop."""
+        batches, reason = self.setting.batches, None
+        while reason is None:
+            here = fixed or [self.setting.ready(batch, None) for batch in batches.all()]
+            loss = NetworkLoss(self.vector, here, [weight_of(self.learner, batch) for batch in here])
+            population = self.search.ask()
+            found = self.evaluate(population, loss)
+            fitness = self.plan.fitness_of(found)
+            self.search.tell(fitness)
+            guesses = self.guess.ask()
+            guessed = self.evaluate(guesses, loss)
+            self.guess.tell(-guessed)
+            self._take_in(population, found)
+            self.guesses.append(min([-self.guess.best.fitness, *self.guesses[-1:]]))
+            progress = self._progress(here)
+            finite = found[found.isfinite()]
+            self.tell(float(finite.mean()) if len(finite) else math.inf, time.monotonic() - began)
+            reason = self.stop.why(progress) or self.search.exhausted
+        return reason
 
     def evaluate(self, population: Tensor, loss: NetworkLoss) -> Tensor:
         """The loss of every network of a population."""
