@@ -24,7 +24,7 @@ from recurra.errors import UsageError
 
 NAMES = [name for name, row in CELLS.items() if row.driver == "unroll"]
 CORE = ["elman", "lstm", "clockwork", "lru", "ctrnn", "second_order"]
-STEPS = {"hm_rnn", "hm_lstm"}
+STEPS = {"hm_rnn", "hm_lstm", "liquid"}
 """Cells whose step has jumps, so that a difference quotient is no derivative."""
 
 every_cell = pytest.mark.parametrize(
@@ -65,6 +65,7 @@ def test_the_jacobian_is_that_of_the_step(name: str) -> None:
 def test_each_instrument_runs(name: str) -> None:
     cell = made(name)
     before = {key: value.clone() for key, value in cell.state_dict().items()}
+    learned = [weight.requires_grad for weight in cell.parameters()]
     x = torch.randn(12, 3, 2, generator=torch.Generator().manual_seed(1))
     lengths = [12, 7, 0]
     spectrum = lyapunov_spectrum(cell, x, lengths=lengths, warmup=2, count=2)
@@ -87,4 +88,4 @@ def test_each_instrument_runs(name: str) -> None:
     except UsageError as error:
         assert "has no gate" in str(error)
     assert all(torch.equal(before[key], value) for key, value in cell.state_dict().items())
-    assert all(weight.requires_grad for weight in cell.parameters())
+    assert [weight.requires_grad for weight in cell.parameters()] == learned

@@ -6,8 +6,10 @@ A new cell adds a row there; the generic tests of `test_cells.py` follow.
 from __future__ import annotations
 
 from row import CellRow
-from rows import continuous, external, gated, gru, linear, lstm, simple
+from rows import circuits_and_spikes, continuous, external, gated, gru, linear, lstm, simple
 
 TABLE: list[CellRow] = [
-    row for family in (simple, lstm, gru, gated, continuous, linear, external) for row in family.ROWS
+    row
+    for family in (simple, lstm, gru, gated, continuous, linear, circuits_and_spikes, external)
+    for row in family.ROWS
 ]

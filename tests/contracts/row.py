@@ -27,8 +27,9 @@ class CellRow:
         features, hidden: the sizes the generic tests use.
         state: makes a random state of the right kind from (cell, batch, generator); normal numbers when absent.
         inputs: makes inputs of the right kind from normal ones; the identity when absent.
-        differentiable: False where the gradient is by design not that of the step (straight-through estimators); a test
-            of the cell's own then proves its gradient.
+        differentiable: False where the gradient is by design not that of the step (straight-through estimators), or
+            ends (at spikes); a test of the cell's own then proves its gradient.
+        input_gradient: whether a gradient of the outputs reaches the inputs; False where spikes stand between them.
         zero_start: whether the first state is all zeros.
         free_weights: whether other weights give other outputs on plain inputs (False for a cell without weights).
         tolerance: of the comparison with the reference.
@@ -43,6 +44,7 @@ class CellRow:
     state: Callable[..., Any] | None = None
     inputs: Callable[[Any], Any] | None = None
     differentiable: bool = True
+    input_gradient: bool = True
     zero_start: bool = True
     free_weights: bool = True
     tolerance: float = 1e-12

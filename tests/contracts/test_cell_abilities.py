@@ -49,12 +49,17 @@ def test_elementwise_is_said_where_it_holds(row: CellRow) -> None:
     state = random_state(row, cell, 1)
     x = inputs(row, 1) + (0.0 if row.inputs else 3.0)
 
-    def hidden(first: Tensor) -> Tensor:
-        return first_part(cell(x, filled(state, [first, *state_tensors(state)[1:]]))[1])
+    # Units may reach one another by any part of the state that has a number for each of them: by spikes, say.
+    parts = state_tensors(state)
+    own = tuple(number for number, part in enumerate(parts) if part.shape == parts[0].shape)
+    size = parts[0].numel()
 
-    size = first_part(state).numel()
-    jacobian = jacrev(hidden)(first_part(state)).reshape(size, size)
-    off_diagonal = jacobian - torch.diag(jacobian.diagonal())
+    def after(*parts: Tensor) -> Tensor:
+        found = state_tensors(cell(x, filled(state, parts))[1])
+        return torch.stack([found[number].reshape(size) for number in own])
+
+    jacobians = [each.reshape(len(own), size, size) for each in jacrev(after, argnums=own)(*parts)]
+    off_diagonal = torch.stack([each - torch.diag_embed(each.diagonal(dim1=1, dim2=2)) for each in jacobians])
     assert bool((off_diagonal == 0).all()) == cell.elementwise
 
 

@@ -25,6 +25,8 @@ from recurra.unroll.elapsed import elapsed_times  # noqa: E402
 NOT_YET = {
     "mc_lstm": "amax",
     "unitary": "cannot be traced",
+    "memristive_reservoir": "cannot be traced",
+    "liquid": "cannot be traced",
     "ntm": "moves numbers of weights among those of sequences",
     "dnc": "bmm",
     "stack_rnn": "amax",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recurra.cells.bistable import BRC, NBRC
     from recurra.cells.cfc import CfC
     from recurra.cells.cfn import CFN
+    from recurra.cells.circuits.memristive_reservoir import MemristiveReservoir
     from recurra.cells.clockwork import ClockworkRNN
     from recurra.cells.cornn import CoRNN
     from recurra.cells.coupled_lstm import CoupledLSTM
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from recurra.cells.light_ru import LightRU
     from recurra.cells.ligru import LiGRU
     from recurra.cells.lipschitz_rnn import LipschitzRNN
+    from recurra.cells.liquid import Liquid
     from recurra.cells.local_feedback import LocalFeedback
     from recurra.cells.lru import LRU
     from recurra.cells.lstm import LSTM, LSTMState
@@ -149,6 +151,7 @@ _PLACES = {
     "LightRU": "light_ru",
     "LiGRU": "ligru",
     "LipschitzRNN": "lipschitz_rnn",
+    "Liquid": "liquid",
     "LocalFeedback": "local_feedback",
     "LRU": "lru",
     "LSTM": "lstm",
@@ -160,6 +163,7 @@ _PLACES = {
     "MDLeakyLP": "grids.leaky",
     "MDLSTM": "grids.lstm",
     "MDRNN": "grids.simple",
+    "MemristiveReservoir": "circuits.memristive_reservoir",
     "MGU": "mgu",
     "MinGRU": "min_gru",
     "MinimalRNN": "minimal_rnn",
@@ -258,6 +262,7 @@ __all__ = [
     "LightRU",
     "LiGRU",
     "LipschitzRNN",
+    "Liquid",
     "LocalFeedback",
     "LRU",
     "LSTM",
@@ -269,6 +274,7 @@ __all__ = [
     "MDLeakyLP",
     "MDLSTM",
     "MDRNN",
+    "MemristiveReservoir",
     "MGU",
     "MinGRU",
     "MinimalRNN",

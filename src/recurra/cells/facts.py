@@ -60,7 +60,7 @@ def cell_facts(name: str, input_size: int, hidden_size: int) -> CellFacts:
     except UsageError as error:
         flags = {flag: bool(getattr(kind, flag, False)) for flag in MARKS}
         return CellFacts(name, None, str(error), **flags)
-    parameters = sum(weight.numel() for weight in cell.parameters())
+    parameters = sum(weight.numel() for weight in cell.parameters() if weight.requires_grad)
     return CellFacts(name, parameters, None, **{flag: bool(getattr(cell, flag, False)) for flag in MARKS})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from recurra.cells.entry import CellEntry
-from recurra.cells.rows import continuous, external, gated, grids, gru, linear, lstm, simple, trees
+from recurra.cells.rows import circuits_and_spikes, continuous, external, gated, grids, gru, linear, lstm, simple, trees
 from recurra.errors import UsageError
 from recurra.options import closest
 
@@ -16,6 +16,7 @@ FAMILIES: dict[str, tuple[CellEntry, ...]] = {
     "gated": gated.ROWS,
     "continuous time": continuous.ROWS,
     "linear and modern": linear.ROWS,
+    "circuits and spikes": circuits_and_spikes.ROWS,
     "external memory": external.ROWS,
     "trees": trees.ROWS,
     "grids": grids.ROWS,

@@ -1,11 +1,11 @@
 """Electrical circuits with memory: memristive networks, their equation of motion, and what they compute."""
 
+from recurra.cells.circuits.circuit import Circuit
+from recurra.cells.circuits.graphs import grid_circuit, random_circuit
+from recurra.cells.circuits.memristive_reservoir import MemristiveReservoir
 from recurra.circuits.capacitive import ResistorCapacitorNetwork
-from recurra.circuits.circuit import Circuit
-from recurra.circuits.graphs import grid_circuit, random_circuit
 from recurra.circuits.maze import Maze, MazeAnswer, perfect_maze, solve_maze
 from recurra.circuits.memristive import MemristiveNetwork
-from recurra.circuits.memristive_cell import MemristiveReservoir
 from recurra.circuits.nodal import NodalSolver
 from recurra.circuits.simulate import Trajectory, simulate
 

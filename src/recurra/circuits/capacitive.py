@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recurra.circuits.circuit import Circuit
+from recurra.cells.circuits.circuit import Circuit
 from recurra.circuits.memristive import per_branch
 from recurra.circuits.nodal import NodalSolver, check_branches
 

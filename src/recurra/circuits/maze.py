@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from recurra.cells.base import check_size
-from recurra.circuits.circuit import Circuit
-from recurra.circuits.graphs import grid_circuit
+from recurra.cells.circuits.circuit import Circuit
+from recurra.cells.circuits.graphs import grid_circuit
 from recurra.circuits.memristive import MemristiveNetwork
 from recurra.circuits.simulate import simulate
 from recurra.errors import UsageError

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from recurra.cells.circuits.circuit import Circuit
+from recurra.cells.circuits.memristive_reservoir import MEMORIES
 from recurra.cells.time_step import check_choice, check_not_negative, check_positive
-from recurra.circuits.circuit import Circuit
 from recurra.circuits.nodal import NodalSolver, check_branches
 from recurra.errors import ShapeError, UsageError
 
-MEMORIES = ("off", "on")
 POLARITIES = ("directed", "both")
 
 

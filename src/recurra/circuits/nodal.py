@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
-from recurra.circuits.circuit import Circuit
+from recurra.cells.circuits.circuit import Circuit
 from recurra.errors import ShapeError
 
 # The matrix is symmetric and diagonally dominant: it needs no pivoting, and so keeps the order it is given.

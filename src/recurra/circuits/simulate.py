@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from recurra.cells.circuits.circuit import Circuit
 from recurra.cells.time_step import check_choice, check_positive
-from recurra.circuits.circuit import Circuit
 from recurra.errors import ShapeError, UsageError
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from recurra.cells.liquid import Liquid, LiquidState
+from recurra.cells.sparse import SparseWeight
 from recurra.reservoir.conceptor import (
     adapt_aperture,
     conceptor,
@@ -20,12 +22,10 @@ from recurra.reservoir.echo_state import EchoState
 from recurra.reservoir.features import ReservoirFeatures
 from recurra.reservoir.input_weights import INPUT_WEIGHTS, input_weights
 from recurra.reservoir.intrinsic_plasticity import IntrinsicPlasticity
-from recurra.reservoir.liquid import Liquid, LiquidState
 from recurra.reservoir.loaded import LoadedReservoir, load_patterns
 from recurra.reservoir.next_generation import DelayState, NextGenerationReservoir
 from recurra.reservoir.readout import GramReadout, OnlineReadout, OrthogonalReadout, SingularValueReadout, make_readout
 from recurra.reservoir.run import run, run_blocks
-from recurra.reservoir.sparse import SparseWeight
 from recurra.reservoir.spectral_radius import effective_spectral_radius, spectral_radius
 from recurra.reservoir.topologies import TOPOLOGIES, reservoir_weights
 

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from recurra.cells.base import Cell, in_transform
 from recurra.cells.nonlinearity import NONLINEARITIES, check_nonlinearity
+from recurra.cells.sparse import SparseWeight, sparse_array
 from recurra.cells.state import HiddenState
 from recurra.cells.time_step import check_choice, check_not_negative, per_unit
 from recurra.errors import ShapeError, UsageError
 from recurra.reservoir.input_weights import INPUT_WEIGHTS, input_weights
-from recurra.reservoir.sparse import SparseWeight, sparse_array
 from recurra.reservoir.topologies import TOPOLOGIES, reservoir_weights, scaled_to
 
 SPARSE_UP_TO = 0.3

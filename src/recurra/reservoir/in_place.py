@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurra.cells.base import Cell, in_transform
+from recurra.cells.sparse import SparseWeight
 from recurra.cells.state import HiddenState
 from recurra.reservoir.deep import DeepReservoir, ParallelReservoir
 from recurra.reservoir.echo_state import EchoState
 from recurra.reservoir.features import ReservoirFeatures
-from recurra.reservoir.sparse import SparseWeight
 from recurra.types import State
 
 SIDE_BY_SIDE = 32

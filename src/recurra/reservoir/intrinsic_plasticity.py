@@ -7,12 +7,12 @@ from torch import Tensor
 
 from recurra.cells.base import check_input, check_size
 from recurra.cells.nonlinearity import NONLINEARITIES
+from recurra.cells.sparse import SparseWeight
 from recurra.cells.state import HiddenState
 from recurra.cells.time_step import check_positive
 from recurra.errors import UsageError
 from recurra.reservoir.echo_state import EchoState
 from recurra.reservoir.run import check_washout
-from recurra.reservoir.sparse import SparseWeight
 
 
 class IntrinsicPlasticity:

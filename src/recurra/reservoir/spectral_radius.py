@@ -10,8 +10,8 @@ import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, eigs
 
+from recurra.cells.sparse import sparse_array
 from recurra.errors import ShapeError, UsageError
-from recurra.reservoir.sparse import sparse_array
 
 DENSE = 400
 """Up to so many units all eigenvalues are computed; above, only those of largest modulus."""

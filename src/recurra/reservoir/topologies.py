@@ -10,9 +10,9 @@ import scipy.sparse
 import torch
 
 from recurra.cells.base import check_size
+from recurra.cells.sparse import sparse_array
 from recurra.cells.time_step import check_choice, check_fraction, check_not_negative
 from recurra.errors import UsageError
-from recurra.reservoir.sparse import sparse_array
 from recurra.reservoir.spectral_radius import spectral_radius
 
 Matrix = Any

@@ -10,13 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurra.cells.base import Cell, check_size
+from recurra.cells.circuits.circuit import Circuit
+from recurra.cells.circuits.graphs import random_circuit
 from recurra.cells.integrate import integrate
 from recurra.cells.state import HiddenState
 from recurra.cells.time_step import check_choice, check_fraction, check_not_negative, check_positive, step_size
-from recurra.circuits.circuit import Circuit
-from recurra.circuits.graphs import random_circuit
-from recurra.circuits.memristive import MEMORIES
 from recurra.errors import UsageError
+
+MEMORIES = ("off", "on")
+"""The state of a memristor that a memory of 1 stands for."""
 
 
 class MemristiveReservoir(Cell):

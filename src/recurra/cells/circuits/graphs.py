@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recurra.cells.base import check_size
-from recurra.circuits.circuit import Circuit
+from recurra.cells.circuits.circuit import Circuit
 from recurra.errors import UsageError
 
 

@@ -1,0 +1,1 @@
+"""Electrical circuits as cells, and the graphs that they stand on."""
