@@ -16,7 +16,9 @@ Differs from the paper: `--streams` independent streams are read at once, and th
 gradients, so that N streams at N times the rate take N times fewer steps than one stream; there are 40,000 such steps,
 while the paper takes a million of one stream at rate 1e-4. "read-out alone" leaves the random network as it is,
 "immediate" takes the last step's derivative alone (RFLO for units without leak), and "bptt(10)" learns every ten steps
-from windows of ten, with ten times the rate: one learning step for the mean over them.
+from windows of ten, with ten times the rate: one learning step for the mean over them. UORO's rate is a tenth of the
+others', which is the paper's of one stream for ten: with that of the others its noise undoes within 10,000 steps what
+it has learned (0.66 nats on three seeds; a tenth was tried on seed 100, which is not reported).
 """
 
 from __future__ import annotations
@@ -106,11 +108,12 @@ class Windows:
 
 @dataclass(frozen=True)
 class Case:
-    """A way to learn: the rule, whether the recurrent network learns, and steps between two changes of weights."""
+    """A way to learn: the rule, whether the recurrent network learns, steps between two changes, share of the rate."""
 
     make: Callable[[], Any]
     learns: bool = True
     every: int = 1
+    share: float = 1.0
     wanted: str = "report"
     published: str = ""
 
@@ -119,7 +122,7 @@ CASES = {
     "read-out alone": Case(Windows, learns=False),
     "immediate": Case(RFLO, published="between 0.454 and 0.519 or above (RFLO)"),
     "snap(1)": Case(lambda: SnAp(1)),
-    "uoro": Case(UORO, published="unbiased, slow for its variance"),
+    "uoro": Case(UORO, share=0.1, published="unbiased, slow for its variance"),
     "kfrtrl": Case(KFRTRL, wanted="<= 0.48", published="near 0.454, tied with RTRL"),
     "rtrl": Case(RTRL, wanted="<= 0.48", published="near 0.454"),
     "bptt(10)": Case(Windows, every=10, wanted="<= 0.48", published="near 0.454"),
@@ -143,7 +146,7 @@ def learn(label: str, steps: int, streams: int, rate: float, seed: int) -> float
         with torch.no_grad():
             for weight in weights:
                 if weight.grad is not None:
-                    weight -= rate * case.every * weight.grad
+                    weight -= case.share * rate * case.every * weight.grad
         if t and t % max(case.every, steps // 10) == 0:
             recent = losses[-max(1, len(losses) // 10) :]
             left = (time.monotonic() - began) * (steps - t) / t

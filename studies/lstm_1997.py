@@ -33,10 +33,10 @@ seeds take the 3 pairs in turn. Three cases that are not the paper's stand besid
 run: Reber with biases of the output units, Reber with 8 blocks, and adding with the cross-entropy as error, which
 leaves the output unit's slope out of the gradient.
 
-A full run, with 48 seeds for reber and order and 16 for adding and multiplication, reached: reber, 4 blocks of 1, 2 of
-48 seeds (97 % published) and 3 blocks of 2, 2 of 48 (100 %); with biased outputs 13, with 8 blocks 35; order 47 of 48
-after 27,600 sequences on average (31,390 published); adding 16 of 16 after 630,000 (74,000), with the cross-entropy
-after 113,000; multiplication 15 of 16 after 976,000 (482,000).
+A full run, with 48 seeds for reber and order and 16 for the others, reached: reber, 4 blocks of 1, 2 of 48 seeds (97 %
+published) and 3 blocks of 2, 2 of 48 (100 %); with biased outputs 13, with 8 blocks 35; order 47 of 48 after 27,600
+sequences on average (31,390 published); adding 16 of 16 after 630,000 (74,000), with the cross-entropy after 113,000;
+multiplication 15 of 16 after 976,000 (482,000); long lag 15 of 16 after 164,000 (30,000).
 
 What was found on other seeds (below 1000), where the paper's figures were not reached. What is marked with a star comes
 from separate programs of the same equations, of which no file is here; some seventy settings were tried in all, so
