@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import llvmlite.binding as llvm
 import pytest
@@ -14,22 +13,15 @@ from recurra.cells.state import state_tensors
 from recurra.engine.emit import emit
 from recurra.engine.kernel import Kernel
 from recurra.engine.run import run_compiled
-from recurra.native.machine import PROCESSORS, host
+from recurra.native.machine import NEEDED, PROCESSORS, runs_here
 from recurra.unroll import unroll
 
-NEEDS = {"x86-64": (), "x86-64-v3": ("avx2", "fma"), "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw")}
 
-
-def can_run(name: str) -> bool:
-    features: Any = llvm.get_host_cpu_features() if host().triple.startswith("x86") else {}
-    return host().triple.startswith("x86") and all(features.get(each) for each in NEEDS[name])
-
-
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.parametrize("cell_name", ["lstm", "gru_reset_before"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_numbers_and_gradients(name: str, cell_name: str, dtype: torch.dtype) -> None:
-    if not can_run(name):
+    if not runs_here(name):
         pytest.skip(f"this processor cannot run code for {name}")
     kind, arguments = cell_class(cell_name)
     torch.manual_seed(1)

@@ -63,3 +63,18 @@ PROCESSORS = {
     "aarch64": Machine("aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32),
 }
 """Kinds of processors, by name, beside this machine's own."""
+
+NEEDED: dict[str, tuple[str, ...]] = {
+    "x86-64": (),
+    "x86-64-v3": ("avx2", "fma"),
+    "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw"),
+}
+"""What a processor must have for the code of these kinds."""
+
+
+def runs_here(kind: str) -> bool:
+    """Whether this machine runs the code of a kind of processors."""
+    if kind not in NEEDED or not host().triple.startswith("x86"):
+        return False
+    features = llvm.get_host_cpu_features()
+    return all(features.get(each) for each in NEEDED[kind])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import llvmlite.binding as llvm
 import pytest
 import torch
 from torch import Tensor
@@ -16,10 +15,8 @@ from recurra.cells.external.dnc_step import Interface
 from recurra.cells.external.native import call
 from recurra.cells.external.ntm import NTM
 from recurra.cells.external.ntm_step import Heads
-from recurra.native.machine import PROCESSORS, host
+from recurra.native.machine import NEEDED, PROCESSORS, runs_here
 from recurra.unroll import unroll
-
-NEEDS = {"x86-64": (), "x86-64-v3": ("avx2", "fma"), "x86-64-v4": ("avx512f", "avx512vl", "avx512dq", "avx512bw")}
 
 Case = tuple[Any, Any, list[Tensor]]
 
@@ -108,11 +105,10 @@ def test_numbers_and_gradients_are_the_plain_steps(
         close(list(step(*inputs)), found[: len(step(*inputs))], 1e-15)
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.parametrize("kind", ["machine, 2 readers, shifts by 2", "computer, 2 readers, 13 slots"])
 def test_code_for_other_processors(name: str, kind: str, always: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    features: Any = llvm.get_host_cpu_features() if host().triple.startswith("x86") else {}
-    if not host().triple.startswith("x86") or not all(features.get(each) for each in NEEDS[name]):
+    if not runs_here(name):
         pytest.skip(f"this processor cannot run code for {name}")
     monkeypatch.setattr(call, "host", lambda: PROCESSORS[name])
     call.ready.cache_clear()
@@ -199,7 +195,7 @@ def test_what_is_compiled_follows_from_sizes_and_places(monkeypatch: pytest.Monk
     assert runs(1, 16, 1, 63, torch.float32, batch=2) == 0
     step, _, inputs = machine(1, 16, 1, 64, torch.float32)
     seen.clear()
-    # More than one number format, as under a hand that mixes them: plain operations say what they make of it.
+    # Mixed number formats are left to the plain operations, which refuse them.
     with pytest.raises(RuntimeError):
         step(inputs[0].double(), *inputs[1:])
     assert not seen

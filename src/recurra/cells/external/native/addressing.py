@@ -13,15 +13,6 @@ from recurra.cells.external.addressing import SMALLEST
 from recurra.native.rows import Place, Rows
 
 
-def layout(**sizes: int) -> tuple[dict[str, int], int]:
-    """Where parts of these sizes begin that stand one behind the other, and their length."""
-    found, place = {}, 0
-    for name, size in sizes.items():
-        found[name] = place
-        place += size
-    return found, place
-
-
 @dataclass
 class Content:
     """Addressing by content: where things stand.

@@ -58,6 +58,15 @@ def arrays_of(inputs: Shapes, outputs: Shapes, kept: int, room: int) -> tuple[di
     return forward, {**forward, **gradients, **{f"back_{name}": size for name, size in given.items()}, "room": room}
 
 
+def layout(**sizes: int) -> tuple[dict[str, int], int]:
+    """Where parts of these sizes begin that stand one behind the other, and their length."""
+    found, place = {}, 0
+    for name, size in sizes.items():
+        found[name] = place
+        place += size
+    return found, place
+
+
 @dataclass(frozen=True)
 class Ready:
     """A step that can be called.

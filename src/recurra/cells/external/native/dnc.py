@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from recurra.cells.external.dnc_step import Interface
-from recurra.cells.external.native.addressing import Content, layout
+from recurra.cells.external.native.addressing import Content
 from recurra.cells.external.native.allocation import allocate, pull_allocate, rank
-from recurra.cells.external.native.call import NAME, Shapes, Step, arrays_of
+from recurra.cells.external.native.call import NAME, Shapes, Step, arrays_of, layout
 from recurra.cells.external.native.links import Links
 from recurra.cells.external.native.memory import Memory
 from recurra.native.machine import Machine

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from recurra.cells.external.native.addressing import Content, Shifting, layout
-from recurra.cells.external.native.call import NAME, Shapes, Step, arrays_of
+from recurra.cells.external.native.addressing import Content, Shifting
+from recurra.cells.external.native.call import NAME, Shapes, Step, arrays_of, layout
 from recurra.cells.external.native.memory import Memory
 from recurra.cells.external.ntm_step import Heads
 from recurra.native.machine import Machine
@@ -30,10 +30,7 @@ class _Turn:
         self.heads, self.slots, self.machine, self.double = heads, slots, machine, double
         self.span, self.memory = 2 * heads.reach + 1, Memory(slots, heads.width, heads.eps)
         n, wide = slots, slots + 2 * heads.reach
-        self.told, place = {}, 0
-        for name, size in heads.sizes.items():
-            self.told[name] = place
-            place += size
+        self.told, _ = layout(**heads.sizes)
         self.head, self.head_size = layout(
             gate=1, power=1, scale=1, inverse=1, shifts=self.span, content=n, likeness=n, padded=wide, shifted=n, logs=n
         )
